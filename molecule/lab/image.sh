@@ -1,0 +1,53 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-3.0-or-later
+# SPDX-FileCopyrightText: drydock.dockerd contributors
+#
+# Build the lab image of one Debian suite and print its name: a real systemd, a real dockerd, nothing mocked.
+#
+#   molecule/lab/image.sh trixie
+#
+# The packages come from the Debian mirror that this machine's apt already uses. The archive is kept in
+# ${XDG_CACHE_HOME:-~/.cache}/drydock-lab and named after this recipe, so that a changed recipe builds anew.
+set -eu
+
+suite=$1
+here=$(cd "$(dirname "$0")" && pwd)
+recipe=$(cat "$here/image.sh" "$here/init.sh" | sha256sum | cut -c1-12)
+image="drydock-lab:$suite-$recipe"
+cache="${XDG_CACHE_HOME:-$HOME/.cache}/drydock-lab"
+archive="$cache/$suite-$recipe.tar"
+
+if docker image inspect "$image" >/dev/null 2>&1; then
+    echo "$image"
+    exit 0
+fi
+
+packages="systemd systemd-sysv dbus sudo docker.io iptables python3 rsync iproute2 procps e2fsprogs acl attr busybox-static ca-certificates"
+case $suite in
+    bullseye | bookworm) ;;                   # the client is part of docker.io
+    *) packages="$packages docker-cli" ;;
+esac
+
+if ! [ -s "$archive" ]; then
+    mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Origin: Debian' | sort -u | grep -v security | head -n 1)
+    [ -n "$mirror" ] || mirror=http://deb.debian.org/debian
+    mkdir -p "$cache"
+    echo "building the $suite image (a minute or two, kept in $cache)" >&2
+    # shellcheck disable=SC2016  # $1 belongs to the hook's own shell
+    mmdebstrap --format=tar --variant=minbase --include="$(echo "$packages" | tr ' ' ',')" \
+        --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/doc/*' \
+        --customize-hook="copy-in $here/init.sh /" \
+        --customize-hook='chmod 0755 "$1/init.sh"' \
+        --customize-hook='rm -rf "$1"/var/lib/apt/lists/* "$1"/var/cache/apt/*' \
+        --customize-hook='chroot "$1" systemctl mask apt-daily.timer apt-daily-upgrade.timer getty.target console-getty.service systemd-logind.service' \
+        "$suite" "$archive.part" "$mirror" >"$cache/$suite.log" 2>&1 || {
+        tail -n 20 "$cache/$suite.log" >&2
+        exit 1
+    }
+    mv "$archive.part" "$archive"
+fi
+
+# Only the newest recipe of a suite is worth its space.
+find "$cache" -name "$suite-*.tar" ! -name "$suite-$recipe.tar" -delete
+docker import -c 'CMD ["/init.sh"]' "$archive" "$image" >/dev/null
+echo "$image"

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# SPDX-FileCopyrightText: drydock.dockerd contributors
+
+"""Options and attributes that the modules share."""
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    """Fragments drydock.dockerd.common and drydock.dockerd.common.info."""
+
+    DOCUMENTATION = r"""
+options:
+  owner:
+    description:
+      - Whose settings these are, for example V(listen), V(data-root) or V(options).
+      - A key that its owner no longer asks for is removed; keys of others stay.
+    type: str
+  settings:
+    description:
+      - Keys of daemon.json in dockerd's own terms.
+    type: dict
+  settings_template:
+    description:
+      - A Jinja2 template on the controller that renders to a JSON object, merged over O(settings).
+    type: path
+  drop_ins:
+    description:
+      - Drop-ins of docker.service.
+      - The variable C(dockerd_command) in a template or a text C(@dockerd_command@) stands for the unit's own command without the flags
+        that are now keys of daemon.json.
+    type: list
+    elements: dict
+    suboptions:
+      name:
+        description: File name, ending in C(.conf).
+        type: str
+        required: true
+      template:
+        description: A Jinja2 template on the controller.
+        type: path
+      content:
+        description: The text itself.
+        type: str
+  allow_insecure:
+    description:
+      - Accept tcp addresses beyond loopback without TLS client verification. Whoever reaches one is root on the host.
+    type: bool
+    default: false
+  requests:
+    description:
+      - The same for several owners at once, applied in one transaction with at most one restart.
+    type: list
+    elements: dict
+    suboptions:
+      owner:
+        description: As above.
+        type: str
+        required: true
+      settings:
+        description: As above.
+        type: dict
+      settings_template:
+        description: As above.
+        type: path
+      drop_ins:
+        description: As above.
+        type: list
+        elements: dict
+        suboptions:
+          name:
+            description: File name, ending in C(.conf).
+            type: str
+            required: true
+          template:
+            description: A Jinja2 template on the controller.
+            type: path
+          content:
+            description: The text itself.
+            type: str
+      allow_insecure:
+        description: As above.
+        type: bool
+        default: false
+  restart:
+    description:
+      - V(auto) reloads the daemon where that brings the change into force, and restarts it only where it must.
+      - V(never) leaves what needs a restart pending and says so.
+      - V(always) restarts for every change.
+    type: str
+    choices: [auto, never, always]
+    default: auto
+  ready_timeout:
+    description: Seconds that the daemon may take to answer after a start.
+    type: int
+    default: 120
+attributes:
+  check_mode:
+    description: Can run in check mode without changing anything.
+    support: full
+  diff_mode:
+    description: Shows the files and the steps of a change.
+    support: full
+  idempotent:
+    description: A second run changes nothing and restarts nothing.
+    support: full
+"""
+
+    INFO = r"""
+attributes:
+  check_mode:
+    description: Can run in check mode without changing anything.
+    support: full
+  diff_mode:
+    description: Shows what would be different.
+    support: N/A
+    details: Changes nothing.
+  idempotent:
+    description: A second run changes nothing.
+    support: full
+"""

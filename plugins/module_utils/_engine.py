@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# SPDX-FileCopyrightText: drydock.dockerd contributors
+
+# Private to this collection: no promise is made to other users of it.
+
+"""The Docker Engine API over a unix socket, with the standard library only."""
+
+from __future__ import annotations
+
+import dataclasses
+import http.client
+import json
+import socket
+import typing as t
+import urllib.parse
+
+from ._errors import EngineError
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: str, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+@dataclasses.dataclass(frozen=True)
+class Engine:
+    """The daemon behind a unix socket.
+
+    Paths have no version prefix, so that each engine answers in its own newest version.
+
+    :param path: the socket.
+    :param timeout: seconds to wait for one answer; a start of a container may take long.
+    """
+
+    path: str = "/var/run/docker.sock"
+    timeout: float = 120
+
+    def get(self, path: str, **query: t.Any) -> t.Any:
+        """GET and decode JSON.
+
+        :raises EngineError: no connection, or an answer other than 2xx.
+        """
+        return self._call("GET", path, query)
+
+    def post(self, path: str, **query: t.Any) -> t.Any:
+        """POST without a body; 304 (already so) is fine.
+
+        :raises EngineError: no connection, or an answer other than 2xx and 304.
+        """
+        return self._call("POST", path, query)
+
+    def _call(self, method: str, path: str, query: t.Mapping[str, t.Any]) -> t.Any:
+        connection = _UnixConnection(self.path, self.timeout)
+        try:
+            connection.request(method, path + ("?" + urllib.parse.urlencode(query) if query else ""), headers={"Content-Length": "0"} if method == "POST" else {})
+            answer = connection.getresponse()
+            body = answer.read()
+        except (OSError, http.client.HTTPException) as exc:
+            raise EngineError(f"The daemon does not answer on {self.path}: {exc}.") from exc
+        finally:
+            connection.close()
+        data = _decode(body)
+        if answer.status >= 300 and answer.status != 304:
+            words = data.get("message", "") if isinstance(data, dict) else body.decode(errors="replace").strip()
+            raise EngineError(f"The daemon answered {method} {path} with {answer.status}: {words}")
+        return data
+
+
+def _decode(body: bytes) -> t.Any:
+    try:
+        return json.loads(body) if body.strip() else None
+    except ValueError:
+        return None
+
+
+__all__ = ("Engine",)

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# SPDX-FileCopyrightText: drydock.dockerd contributors
+
+# Private to this collection: no promise is made to other users of it.
+
+"""Files that survive a power cut: written beside, synced, renamed, the directory synced."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import typing as t
+
+
+def read(path: str) -> str | None:
+    """The text of a file, or None if there is none."""
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as stream:
+            return stream.read()
+    except FileNotFoundError:
+        return None
+
+
+def sync_directory(path: str) -> None:
+    """Make the names in a directory durable."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def make_directories(path: str, mode: int = 0o755) -> list[str]:
+    """Create a directory and its parents durably; returns those that were new, outermost first."""
+    created: list[str] = []
+    while path and not os.path.isdir(path):
+        created.insert(0, path)
+        path = os.path.dirname(path)
+    for one in created:
+        os.mkdir(one, mode)
+        sync_directory(os.path.dirname(one) or "/")
+    return created
+
+
+def write(path: str, text: str, mode: int = 0o644) -> None:
+    """Replace a file in one step, durably.
+
+    Mode, owner and extended attributes (the SELinux label among them) of a file that exists are kept. A symlink is followed:
+    the file that it names is replaced, the link stays.
+    """
+    path = os.path.realpath(path)
+    make_directories(os.path.dirname(path))
+    temporary = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.drydock-new")
+    try:
+        with open(temporary, "w", encoding="utf-8", errors="surrogateescape") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fchmod(stream.fileno(), mode)
+            if os.path.exists(path):
+                before = os.stat(path)
+                os.fchown(stream.fileno(), before.st_uid, before.st_gid)
+                shutil.copystat(path, temporary)
+                os.utime(temporary)
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        if os.path.exists(temporary):
+            os.unlink(temporary)
+        raise
+    sync_directory(os.path.dirname(path))
+
+
+def remove(path: str) -> None:
+    """Remove a file durably; one that is not there is fine."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return
+    sync_directory(os.path.dirname(path))
+
+
+def remove_tree(path: str, keep: t.Container[str] = ()) -> None:
+    """Remove a directory, never crossing into another file system.
+
+    :param keep: names directly below the directory that stay; the directory then stays as well.
+    :raises OSError: where something is mounted below, before anything beside it is lost.
+    """
+    device = os.lstat(path).st_dev
+    directories = [path]
+    for one in directories:
+        with os.scandir(one) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    if entry.stat(follow_symlinks=False).st_dev != device:
+                        raise OSError(f"{entry.path} is another file system")
+                    directories.append(entry.path)
+    with os.scandir(path) as entries:
+        for entry in entries:
+            if entry.name in keep:
+                continue
+            if stat.S_ISDIR(entry.stat(follow_symlinks=False).st_mode):
+                shutil.rmtree(entry.path)
+            else:
+                os.unlink(entry.path)
+    if not keep:
+        os.rmdir(path)
+
+
+__all__ = ("make_directories", "read", "remove", "remove_tree", "sync_directory", "write")

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# SPDX-FileCopyrightText: drydock.dockerd contributors
+
+# Private to this collection: no promise is made to other users of it.
+
+"""The observed state as the tree that daemon_info returns. Pure."""
+
+from __future__ import annotations
+
+import os
+import typing as t
+
+from . import _mounts, _unit
+from ._observe import State, addresses
+
+
+def describe(state: State) -> dict[str, t.Any]:
+    """The state of a daemon for playbooks and reports."""
+    effective = state.effective(state.daemon_json, state.unit.ours)
+    mount = _mounts.mount_of(os.path.realpath(state.data_root), state.mounts)
+    return {
+        "running": bool(state.pid),
+        "pid": state.pid,
+        "engine_version": state.engine_version,
+        "addresses": addresses(state.in_force if state.pid else effective),
+        "data_root": state.data_root,
+        "data_root_mount": {"point": mount.point, "fstype": mount.fstype, "source": mount.source} if mount else {},
+        "storage_driver": state.info.get("Driver", ""),
+        "live_restore": bool(state.info.get("LiveRestoreEnabled")),
+        "command": state.unit.command,
+        "unit": state.unit.fragment,
+        "drop_ins": {"ours": sorted(state.unit.ours), "foreign": [path for path in state.unit.texts if path != state.unit.fragment]},
+        "config": _config(state, effective),
+        "owners": {name: {"settings": ask.settings, "allow_insecure": ask.allow_insecure} for name, ask in state.owners.items()},
+        "restart_pending": state.pending,
+        "containers": [_container(one) for one in sorted(state.inventory.containers.values(), key=lambda one: one.name)],
+        "images": len(state.inventory.images),
+        "volumes": list(state.inventory.volumes),
+        "networks": sorted(state.inventory.networks.values()),
+    }
+
+
+def _config(state: State, effective: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Each key with its value, where it comes from and who asked for it."""
+    sources = {flag.key: state.unit.origin(flag) for flag in _unit.parse_flags(state.unit.effective(state.unit.ours)[1:])}
+    owners = {key: name for name, ask in state.owners.items() for key in ask.settings}
+    return {key: {"value": value, "source": sources.get(key, "daemon.json"), "owner": owners.get(key, "")} for key, value in sorted(effective.items())}
+
+
+def _container(one: t.Any) -> dict[str, t.Any]:
+    return {
+        "id": one.id,
+        "name": one.name,
+        "image": one.image,
+        "state": one.state,
+        "policy": one.policy,
+        "max_retries": one.max_retries,
+        "restart_count": one.restart_count,
+        "exit_code": one.exit_code,
+    }
+
+
+__all__ = ("describe",)

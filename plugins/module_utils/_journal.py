@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# SPDX-FileCopyrightText: drydock.dockerd contributors
+
+# Private to this collection: no promise is made to other users of it.
+
+"""The journal of one transaction: what is about to be done, written and synced before it is done.
+
+A directory below the state directory: plan.json (all that undoing needs), log.jsonl (one line before and one after each
+step), and COMMIT, whose rename is the one moment that decides between undoing and going on. A closed journal is kept as 'last'.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import typing as t
+
+from . import _files
+from ._errors import DrydockError
+from ._host import Host
+
+# Enough for the log and the state of any transaction; the usual reason to move data is a full disk.
+_RESERVE = 4 << 20
+
+
+class Journal:
+    """An open journal.
+
+    :param directory: where it lies; it exists from `create` to `close`.
+    """
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self.directory = os.path.join(host.places.state, "journal")
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a transaction was begun and not closed."""
+        return os.path.exists(os.path.join(self.directory, "plan.json"))
+
+    @property
+    def committed(self) -> bool:
+        """Whether the transaction has passed its commit point."""
+        return os.path.exists(os.path.join(self.directory, "COMMIT"))
+
+    def create(self, plan: dict[str, t.Any]) -> None:
+        """Reserve the space, then write the plan.
+
+        :raises DrydockError: no space for the journal.
+        """
+        shutil.rmtree(self.directory, ignore_errors=True)
+        _files.make_directories(os.path.dirname(self.directory), 0o700)
+        os.mkdir(self.directory, 0o700)
+        reserve = os.path.join(self.directory, "reserve")
+        try:
+            fd = os.open(reserve, os.O_WRONLY | os.O_CREAT, 0o600)
+            try:
+                os.posix_fallocate(fd, 0, _RESERVE)
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+        except OSError as exc:
+            shutil.rmtree(self.directory)
+            raise DrydockError(f"There is no room for a journal of {_RESERVE >> 20} MiB in {self._host.places.state}: {exc.strerror}.", "Free that much and run again.") from exc
+        os.unlink(reserve)
+        _files.write(os.path.join(self.directory, "plan.json"), json.dumps(plan), 0o600)
+
+    def plan(self) -> dict[str, t.Any]:
+        """The plan of the open transaction."""
+        return json.loads(_files.read(os.path.join(self.directory, "plan.json")) or "{}")
+
+    def note(self, event: str, step: str, **facts: t.Any) -> None:
+        """Append a line durably; event is 'begin' or 'done'."""
+        line = json.dumps({"at": self._host.now(), "event": event, "step": step, **facts}) + "\n"
+        fd = os.open(os.path.join(self.directory, "log.jsonl"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            os.write(fd, line.encode())
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+    def lines(self) -> list[dict[str, t.Any]]:
+        """What was noted so far; a last line that a crash cut short is left out."""
+        found = []
+        for line in (_files.read(os.path.join(self.directory, "log.jsonl")) or "").splitlines():
+            try:
+                found.append(json.loads(line))
+            except ValueError:
+                break
+        return found
+
+    def commit(self) -> None:
+        """Pass the commit point: from now on a crash goes forward."""
+        temporary = os.path.join(self.directory, "COMMIT.new")
+        _files.write(temporary, "")
+        os.rename(temporary, os.path.join(self.directory, "COMMIT"))
+        _files.sync_directory(self.directory)
+
+    def revoke(self) -> None:
+        """Take the commit back: from now on a crash undoes."""
+        _files.remove(os.path.join(self.directory, "COMMIT"))
+
+    def close(self) -> str:
+        """Keep the journal as evidence; returns where."""
+        last = os.path.join(self._host.places.state, "last")
+        shutil.rmtree(last, ignore_errors=True)
+        os.rename(self.directory, last)
+        _files.sync_directory(self._host.places.state)
+        return last
+
+
+__all__ = ("Journal",)

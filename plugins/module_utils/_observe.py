@@ -1,0 +1,303 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# SPDX-FileCopyrightText: drydock.dockerd contributors
+
+# Private to this collection: no promise is made to other users of it.
+
+"""Observe: what the host really does, changing nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import re
+import typing as t
+
+from . import _addresses, _daemon_json, _files, _keys, _mounts, _unit
+from ._daemon_json import Ask, Owners
+from ._engine import Engine
+from ._errors import DrydockError, EngineError
+from ._host import Host
+from ._service import Systemd, Unit
+
+OWNERS_FILE = "owners.json"
+DEFAULT_DATA_ROOT = "/var/lib/docker"
+
+
+@dataclasses.dataclass(frozen=True)
+class Container:
+    """A container as far as a restart of the daemon concerns it.
+
+    :param state: created, running, paused, restarting, exited, removing or dead.
+    :param policy: restart policy; an empty one is 'no'.
+    :param needs: names or ids of containers that have to run first.
+    :param binds: host paths that it mounts.
+    """
+
+    id: str
+    name: str
+    image: str
+    state: str
+    policy: str
+    max_retries: int
+    exit_code: int
+    restart_count: int
+    auto_remove: bool
+    needs: t.Tuple[str, ...]
+    binds: t.Tuple[str, ...]
+
+    @property
+    def alive(self) -> bool:
+        """Whether it counts to the running set."""
+        return self.state in ("running", "paused", "restarting")
+
+
+@dataclasses.dataclass(frozen=True)
+class Inventory:
+    """What a daemon has: it must be the same after a restart or a move."""
+
+    containers: t.Dict[str, Container]
+    images: t.Dict[str, t.Tuple[str, ...]]
+    volumes: t.Tuple[str, ...]
+    networks: t.Dict[str, str]
+
+    def to_data(self) -> dict[str, t.Any]:
+        """The form that the journal keeps."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_data(cls, data: dict[str, t.Any]) -> Inventory:
+        """Back from the journal's form."""
+        return cls(
+            containers={key: Container(**{**one, "needs": tuple(one["needs"]), "binds": tuple(one["binds"])}) for key, one in data["containers"].items()},
+            images={key: tuple(tags) for key, tags in data["images"].items()},
+            volumes=tuple(data["volumes"]),
+            networks=data["networks"],
+        )
+
+    def running_set(self) -> list[Container]:
+        """The containers that have to run again after a stop."""
+        return [one for one in self.containers.values() if one.alive and not one.auto_remove]
+
+    def differences(self, after: Inventory) -> list[str]:
+        """What another inventory lacks, a sentence each; containers that remove themselves at a stop are left out."""
+        found = []
+        mine = {one.id: one.name for one in self.containers.values() if not one.auto_remove}
+        theirs = {one.id: one.name for one in after.containers.values()}
+        for kind, before, now in (
+            ("container", mine, theirs),
+            ("image", self.images, after.images),
+            ("volume", dict.fromkeys(self.volumes), dict.fromkeys(after.volumes)),
+            ("network", self.networks, after.networks),
+        ):
+            found += [f"{kind} {before[key] or key} is missing" for key in before if key not in now]
+        found += [f"image {key} has the tags {after.images[key]}, not {tags}" for key, tags in self.images.items() if after.images.get(key, tags) != tags]
+        return found
+
+
+@dataclasses.dataclass(frozen=True)
+class State:
+    """Everything that planning needs to know."""
+
+    engine_version: str
+    pid: int
+    unit: Unit
+    daemon_json_text: t.Optional[str]
+    daemon_json: t.Dict[str, t.Any]
+    owners: Owners
+    settled: t.Dict[str, t.Any]
+    marker: str
+    info: t.Dict[str, t.Any]
+    inventory: Inventory
+    mounts: t.List[_mounts.Mount]
+    fstab: str
+    socket: t.Optional[str]
+    systemd_socket: t.Optional[str]
+    running_flags: t.Dict[str, t.Any]
+
+    @property
+    def version(self) -> _keys.Version:
+        """The engine's version as numbers."""
+        return _keys.parse_version(self.engine_version)
+
+    @property
+    def file_in_force(self) -> dict[str, t.Any]:
+        """daemon.json as the running daemon was proved to have read it, or as it is now when nobody proved it."""
+        return settled_settings(self.settled, self.pid, self.daemon_json)
+
+    @property
+    def in_force(self) -> dict[str, t.Any]:
+        """The running daemon's flags and file together."""
+        return {**self.file_in_force, **self.running_flags}
+
+    @property
+    def data_root(self) -> str:
+        """The data root in use, as it was asked for: without the part that userns-remap appends."""
+        remapped = any("name=userns" in option for option in self.info.get("SecurityOptions") or [])
+        root = self.info.get("DockerRootDir") or self.in_force.get("data-root", DEFAULT_DATA_ROOT)
+        return os.path.dirname(root) if remapped and re.fullmatch(r"\d+\.\d+", os.path.basename(root)) else root
+
+    def effective(self, settings: t.Mapping[str, t.Any], drop_ins: t.Mapping[str, str]) -> dict[str, t.Any]:
+        """What dockerd would get with this file and these drop-ins of ours."""
+        return {**settings, **_unit.flags_as_settings(_unit.parse_flags(self.unit.effective(drop_ins)[1:]))}
+
+    @property
+    def pending(self) -> bool:
+        """Whether file or unit say something else than the running daemon does."""
+        return bool(self.pid) and self.effective(self.daemon_json, self.unit.ours) != self.in_force
+
+
+def addresses(settings: t.Mapping[str, t.Any]) -> list[str]:
+    """The listen addresses of a configuration."""
+    return list(settings.get("hosts") or [_addresses.DEFAULT_HOST])
+
+
+def load_owners(host: Host) -> tuple[Owners, dict[str, t.Any], str]:
+    """What each owner asked for last time, what was proved to be in force, and the marker of the data root."""
+    text = _files.read(os.path.join(host.places.state, OWNERS_FILE))
+    data = json.loads(text) if text else {}
+    owners = {name: Ask(**ask) for name, ask in data.get("owners", {}).items()}
+    return owners, data.get("settled", {}), data.get("marker", "")
+
+
+def dump_owners(owners: Owners, settled: t.Mapping[str, t.Any], marker: str) -> str:
+    """The text of the owners' file."""
+    return json.dumps({"owners": {name: ask.to_data() for name, ask in owners.items()}, "settled": settled, "marker": marker}, indent=2) + "\n"
+
+
+def process_identity(pid: int) -> str:
+    """A process that no other one is mistaken for: its id and when it started, in ticks since boot (proc(5))."""
+    with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stream:
+        return f"{pid}:{stream.read().rpartition(')')[2].split()[19]}"
+
+
+def settled_settings(settled: t.Mapping[str, t.Any], pid: int, settings: dict[str, t.Any]) -> dict[str, t.Any]:
+    """daemon.json as a running daemon was proved to have it in force; the file itself where we proved nothing of this process."""
+    if pid and settled.get("process") == process_identity(pid):
+        return settled["settings"]
+    return settings
+
+
+def running_flags(pid: int) -> dict[str, t.Any]:
+    """The flags of the running dockerd, but for the one that our own starts add."""
+    with open(f"/proc/{pid}/cmdline", "rb") as stream:
+        argv = stream.read().decode(errors="replace").split("\0")[1:-1]
+    return _unit.flags_as_settings(flag for flag in _unit.parse_flags(argv) if flag.key != "restart")
+
+
+def find_socket(listens: t.Iterable[str], systemd_socket: str | None) -> str | None:
+    """The unix socket behind a list of listen addresses; fd:// is the one that docker.socket listens on."""
+    for text in listens:
+        try:
+            address = _addresses.parse(text)
+        except DrydockError:
+            continue
+        if address.scheme == "unix":
+            return address.path
+        if address.scheme == "fd":
+            return systemd_socket
+    return None
+
+
+def observe(host: Host) -> State:
+    """Observe the daemon of a host.
+
+    :raises DrydockError: no engine, an unreadable daemon.json, or a running daemon that does not answer.
+    """
+    service = Systemd(host)
+    owners, settled, marker = load_owners(host)
+    unit = service.read({name for ask in owners.values() for name in ask.drop_ins})
+    text = _files.read(host.places.daemon_json)
+    settings = _daemon_json.parse(text, host.places.daemon_json)
+    pid = service.main_pid()
+    flags: dict[str, t.Any] = running_flags(pid) if pid else {}
+    in_force = {**settled_settings(settled, pid, settings), **flags}
+    systemd_socket = service.socket_path()
+    socket = find_socket(addresses(in_force), systemd_socket) if pid else None
+    info: dict[str, t.Any] = {}
+    inventory = Inventory({}, {}, (), {})
+    if pid and not socket:
+        raise DrydockError("The running daemon has no unix socket, so it cannot be changed safely.", "Add fd:// to its listen addresses and restart it.")
+    if socket:
+        engine = Engine(socket)
+        info = engine.get("/info")
+        version = info["ServerVersion"]
+        inventory = take_inventory(engine)
+    else:
+        match = re.search(r"version ([^,\s]+)", host.must(unit.effective(unit.ours)[0], "--version").out)
+        version = match[1] if match else ""
+    return State(
+        engine_version=version,
+        pid=pid,
+        unit=unit,
+        daemon_json_text=text,
+        daemon_json=settings,
+        owners=owners,
+        settled=settled,
+        marker=marker,
+        info=info,
+        inventory=inventory,
+        mounts=_mounts.parse_mountinfo(_files.read(host.places.mountinfo) or ""),
+        fstab=_files.read(host.places.fstab) or "",
+        socket=socket,
+        systemd_socket=systemd_socket,
+        running_flags=flags,
+    )
+
+
+def take_inventory(engine: Engine) -> Inventory:
+    """Ask the daemon for all it has."""
+    containers = {}
+    for brief in engine.get("/containers/json", all=1):
+        try:
+            container = _container(engine.get(f"/containers/{brief['Id']}/json"))
+        except EngineError:
+            # Removed since the list was made (--rm); any other trouble shows in the next call.
+            continue
+        containers[container.id] = container
+    return Inventory(
+        containers=containers,
+        images={one["Id"]: tuple(sorted(one.get("RepoTags") or ())) for one in engine.get("/images/json")},
+        volumes=tuple(sorted(one["Name"] for one in engine.get("/volumes").get("Volumes") or [])),
+        # The engine makes its own bridge anew at each start, with another id.
+        networks={one["Id"] if one["Name"] != "bridge" else "bridge": one["Name"] for one in engine.get("/networks")},
+    )
+
+
+def _container(raw: dict[str, t.Any]) -> Container:
+    config, state = raw["HostConfig"], raw["State"]
+    policy = config.get("RestartPolicy") or {}
+    modes = [config.get(key) or "" for key in ("NetworkMode", "IpcMode", "PidMode")]
+    needs = [mode.split(":", 1)[1] for mode in modes if mode.startswith("container:")]
+    needs += [link.split(":", 1)[0].lstrip("/") for link in config.get("Links") or []]
+    return Container(
+        id=raw["Id"],
+        name=raw["Name"].lstrip("/"),
+        image=raw["Config"].get("Image") or raw.get("Image") or "",
+        state=state["Status"],
+        policy=policy.get("Name") or "no",
+        max_retries=policy.get("MaximumRetryCount") or 0,
+        exit_code=state.get("ExitCode") or 0,
+        restart_count=raw.get("RestartCount") or 0,
+        auto_remove=bool(config.get("AutoRemove")),
+        needs=tuple(needs),
+        binds=tuple(mount["Source"] for mount in raw.get("Mounts") or [] if mount.get("Type") == "bind"),
+    )
+
+
+__all__ = (
+    "Container",
+    "DEFAULT_DATA_ROOT",
+    "Inventory",
+    "OWNERS_FILE",
+    "State",
+    "addresses",
+    "dump_owners",
+    "find_socket",
+    "load_owners",
+    "observe",
+    "process_identity",
+    "running_flags",
+    "settled_settings",
+    "take_inventory",
+)

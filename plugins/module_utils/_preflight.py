@@ -1,0 +1,320 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# SPDX-FileCopyrightText: drydock.dockerd contributors
+
+# Private to this collection: no promise is made to other users of it.
+
+"""Preflight: everything that can be known to go wrong, before anything is written."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import errno
+import os
+import re
+import shutil
+import socket
+import typing as t
+
+from . import _addresses, _files, _keys, _mounts, _tree, _unit
+from ._daemon_json import DATA_ROOT_OWNER
+from ._errors import DrydockError
+from ._host import Host
+from ._observe import State, addresses
+from ._plan import Move, Plan, Request, drop_in_problems
+
+ERROR, WARNING = "error", "warning"
+
+# File systems that overlay2 cannot work on, or that do not survive a boot.
+_UNUSABLE = {
+    "tmpfs": "lives in memory and is gone after a boot",
+    "ramfs": "lives in memory and is gone after a boot",
+    "overlay": "cannot carry overlay2 layers",
+    "nfs": "cannot carry overlay2 layers",
+    "nfs4": "cannot carry overlay2 layers",
+    "cifs": "cannot carry overlay2 layers",
+    "smb3": "cannot carry overlay2 layers",
+    "vfat": "has no owners and modes",
+    "exfat": "has no owners and modes",
+    "ntfs3": "has no owners and modes",
+    "9p": "cannot carry overlay2 layers",
+    "squashfs": "is read-only",
+    "iso9660": "is read-only",
+}
+_PLAIN_DRIVERS = frozenset({"overlay2", "overlay", "vfs", "fuse-overlayfs", "aufs", "overlayfs", "native"})
+_SYSTEM_DIRECTORIES = frozenset(
+    "/ /bin /boot /dev /etc /home /lib /lib32 /lib64 /media /mnt /opt /proc /root /run /sbin /srv /sys /tmp /usr /var /var/lib /var/log /var/run".split()
+)
+_VOLATILE = ("/dev", "/proc", "/run", "/sys", "/tmp", "/var/run", "/var/tmp")
+# What dockerd itself mounts below its root while containers run.
+_DOCKERS_OWN = re.compile(r"(overlay2|overlay|fuse-overlayfs|aufs|btrfs|zfs|vfs|rootfs|containers|volumes|plugins|buildkit|containerd)(/|$)|$")
+_MARGIN_BYTES, _MARGIN_SHARE = 64 << 20, 0.05
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """Something that a person should know before the change.
+
+    :param severity: error (nothing is done) or warning.
+    """
+
+    id: str
+    severity: str
+    sentence: str
+    hint: str = ""
+
+    def to_data(self) -> dict[str, str]:
+        """The form that modules return."""
+        return dataclasses.asdict(self)
+
+    def __str__(self) -> str:
+        return f"{self.sentence} {self.hint}".strip()
+
+
+@dataclasses.dataclass(frozen=True)
+class Forecast:
+    """What a move would take: bytes on disk and entries below the data root now."""
+
+    bytes: int
+    files: int
+
+
+def preflight(host: Host, state: State, plan: Plan, request: Request, problems: t.Iterable[DrydockError], check_mode: bool) -> tuple[list[Finding], Forecast | None]:
+    """All findings, and the forecast of a move."""
+    findings = [Finding("conflict", ERROR, one.sentence, one.hint) for one in problems]
+    findings += [Finding("drop-in-name", ERROR, one.sentence, one.hint) for one in drop_in_problems(state, plan.owners)]
+    findings += list(_owner_findings(plan))
+    findings += list(_address_findings(state, plan))
+    findings += list(_flag_findings(state, plan))
+    findings += list(_hidden_data_findings(state, plan))
+    forecast = None
+    if request.path:
+        findings += list(_path_findings(request.path))
+    if plan.move and not any(one.severity == ERROR for one in findings):
+        findings += list(_move_findings(host, state, plan.move, request))
+        if not any(one.severity == ERROR for one in findings):
+            forecast, space = _space_findings(plan.move)
+            findings += space
+    if plan.effect == "none" and plan.why and state.pid:
+        findings.append(Finding("restart-pending", WARNING, f"The running daemon does not have this in force: {'; '.join(plan.why)}.", "Run again with restart: auto, or restart it."))
+    if not any(one.severity == ERROR for one in findings):
+        findings += list(_validate(host, state, plan, check_mode))
+    return findings, forecast
+
+
+def _owner_findings(plan: Plan) -> t.Iterator[Finding]:
+    allowed = {"listen": {"docker_listen"}, "tls": {"docker_listen"}, DATA_ROOT_OWNER: {"docker_data_root"}}
+    for owner, ask in plan.owners.items():
+        for key in ask.settings:
+            role = _keys.ROLE_OF_KEY.get(key)
+            if role and role not in allowed.get(owner, set()):
+                yield Finding("wrong-role", ERROR, f"Key '{key}' cannot be set by owner '{owner}'.", f"Use role {role} for it.")
+    if "restart" in plan.file_settings:
+        yield Finding("restart-key", ERROR, "daemon.json has the key 'restart', which keeps or starts all containers at once.", "Remove it; true is the default.")
+
+
+def _address_findings(state: State, plan: Plan) -> t.Iterator[Finding]:
+    parsed = []
+    for text in addresses(plan.after.settings):
+        try:
+            parsed.append(_addresses.parse(text))
+        except DrydockError as exc:
+            yield Finding("address", ERROR, exc.sentence, exc.hint)
+    allowed = any(ask.allow_insecure for ask in plan.owners.values())
+    for address in _addresses.plain(parsed, plan.after.settings):
+        if address.loopback:
+            yield Finding("plain-loopback", WARNING, f"{address.text} is open to every user of this host: whoever reaches it is root.", "Set up TLS to close it.")
+        elif not allowed:
+            yield Finding(
+                "open-api",
+                ERROR,
+                f"{address.text} would give root on this host to everybody who reaches it: there is no TLS client verification ({_source(state, plan, address.text)}).",
+                "Set docker_listen_tls_ca, _cert and _key, or docker_listen_allow_insecure: true if the network is safe.",
+            )
+    for key in ("tlscacert", "tlscert", "tlskey"):
+        path = plan.after.settings.get(key)
+        if path and not os.path.isfile(path):
+            yield Finding("tls-file", ERROR, f"{key} {path} does not exist on this host.", "Put the certificate there first.")
+    if any(one.scheme == "fd" for one in parsed) and state.systemd_socket is None:
+        yield Finding("no-socket-unit", ERROR, "fd:// needs docker.socket, which this host does not have or has masked.", "Use unix:///var/run/docker.sock instead.")
+    before = set(addresses(plan.before.settings)) if state.pid else set()
+    for address in parsed:
+        if address.scheme == "tcp" and address.text not in before:
+            yield from _bind_finding(address)
+
+
+def _source(state: State, plan: Plan, address: str) -> str:
+    if address in (plan.file_settings.get("hosts") or []):
+        return "asked for in daemon.json"
+    for flag in _unit.parse_flags(plan.after.command[1:]):
+        if flag.key == "hosts" and flag.value == address:
+            return f"from {state.unit.origin(flag)}"
+    return "dockerd's default"
+
+
+def _bind_finding(address: _addresses.Address) -> t.Iterator[Finding]:
+    """Try the address as dockerd will."""
+    try:
+        family, kind, proto, _name, where = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    except socket.gaierror as exc:
+        yield Finding("address-unknown", ERROR, f"{address.text} cannot be resolved: {exc.strerror}.", "Use an address of this host.")
+        return
+    with contextlib.closing(socket.socket(family, kind, proto)) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(where)
+            probe.listen()
+        except OSError as exc:
+            if exc.errno == errno.EADDRINUSE:
+                yield Finding("address-in-use", ERROR, f"{address.text} is taken: another process listens there.", "Choose another port, or stop that process.")
+            elif exc.errno == errno.EADDRNOTAVAIL:
+                yield Finding("address-not-here", ERROR, f"{address.text} is not an address of this host.", "Use one that 'ip address' shows, or tcp://0.0.0.0 for all.")
+            else:
+                yield Finding("address-refused", ERROR, f"{address.text} cannot be listened on: {exc.strerror}.")
+
+
+def _flag_findings(state: State, plan: Plan) -> t.Iterator[Finding]:
+    """Keys that dockerd gets both as a flag and from the file (it does not start then), and addresses of others that ours would drop."""
+    flags = _unit.parse_flags(plan.after.command[1:])
+    for key in sorted({flag.key for flag in flags} & set(plan.file_settings) - {"runtimes"}):
+        flag = next(one for one in flags if one.key == key)
+        yield Finding(
+            "flag-conflict",
+            ERROR,
+            f"'{key}' is given by {' '.join(flag.words)} in {state.unit.origin(flag)} and in daemon.json; dockerd does not start with both.",
+            "Remove the flag there, or the key.",
+        )
+    asked = plan.file_settings.get("hosts")
+    if asked:
+        for flag in _unit.parse_flags(_unit.expand(state.unit.command, state.unit.environment)[1:]):
+            origin = state.unit.origin(flag)
+            if flag.key == "hosts" and flag.value not in asked and origin != state.unit.fragment:
+                yield Finding("foreign-address", ERROR, f"{origin} lets the daemon listen on {flag.value}, which is not asked for.", "Add it to docker_listen_addresses, or remove it there.")
+
+
+def _hidden_data_findings(state: State, plan: Plan) -> t.Iterator[Finding]:
+    if not (state.inventory.containers or state.inventory.images):
+        return
+    for key in sorted(_keys.HIDES_DATA):
+        before = plan.before.settings.get(key, state.info.get("Driver") if key == "storage-driver" else None)
+        after = plan.after.settings.get(key, before)
+        if before != after:
+            yield Finding("hides-data", ERROR, f"Setting '{key}' to '{after}' would hide the images and containers that this host has.", "Remove them first, or leave the key alone.")
+
+
+def _path_findings(path: str) -> t.Iterator[Finding]:
+    hint = "Give an absolute path such as /mnt/data/docker."
+    if not os.path.isabs(path):
+        yield Finding("path-relative", ERROR, f"Data root '{path}' is a relative path.", hint)
+    elif not re.fullmatch(r"[A-Za-z0-9_./+@=-]+", path):
+        yield Finding("path-characters", ERROR, f"Data root '{path}' has characters that mounts or units treat specially.", "Use letters, digits and . _ + @ = - only.")
+    elif os.path.normpath(path) in _SYSTEM_DIRECTORIES:
+        yield Finding("path-system", ERROR, f"Data root '{path}' is a system directory.", hint)
+    elif any(_mounts.is_below(os.path.realpath(path), one) for one in _VOLATILE):
+        yield Finding("path-volatile", ERROR, f"Data root '{path}' lies where a boot clears everything.", hint)
+
+
+def _move_findings(host: Host, state: State, move: Move, request: Request) -> t.Iterator[Finding]:
+    if not state.pid:
+        yield Finding("daemon-down", ERROR, "The daemon is not running, so what has to arrive cannot be known.", "Start it, then run again: systemctl start docker.")
+        return
+    if request.restart == "never":
+        yield Finding("restart-never", ERROR, f"The data cannot move to {move.target} without a restart of the daemon.", "Leave out restart: never.")
+    if shutil.which("rsync") is None:
+        yield Finding("no-rsync", ERROR, "rsync is not installed on this host.", "Install the package rsync.")
+    for flag in _unit.parse_flags(state.unit.effective(state.unit.ours)[1:]):
+        if flag.key in ("data-root", "live-restore"):
+            yield Finding("flag", ERROR, f"{' '.join(flag.words)} is given as a flag in {state.unit.origin(flag)}.", "Remove it there; for live-restore use daemon.json.")
+    driver = state.info.get("Driver", "")
+    if driver not in _PLAIN_DRIVERS:
+        yield Finding("storage-driver", ERROR, f"Storage driver '{driver}' does not keep its data in plain files.", "It cannot be moved by copying.")
+    if (state.info.get("Swarm") or {}).get("ControlAvailable") and not request.allow_swarm_manager:
+        yield Finding("swarm-manager", ERROR, "This host is a swarm manager; while its daemon is down the cluster may lose its majority.", "Set docker_data_root_allow_swarm_manager: true to move all the same.")
+    yield from _place_findings(host, state, move, request)
+    for mount in state.mounts:
+        if mount.point != move.source and _mounts.is_below(mount.point, move.source):
+            if not _DOCKERS_OWN.match(mount.point[len(move.source) + 1 :]):
+                yield Finding("mount-below", ERROR, f"{mount.point} is mounted below the old data root and is not Docker's.", "Unmount it first.")
+    for container in state.inventory.containers.values():
+        if container.auto_remove and container.alive:
+            yield Finding("auto-remove", WARNING, f"Container {container.name} was started with --rm: the daemon's stop removes it, with its anonymous volumes.")
+        for bind in container.binds:
+            if _mounts.is_below(bind, move.source):
+                yield Finding("bind-below", WARNING, f"Container {container.name} mounts {bind} by its path, which will not exist any more.", "Create it again with the new path.")
+
+
+def _place_findings(host: Host, state: State, move: Move, request: Request) -> t.Iterator[Finding]:
+    source, target = os.path.realpath(move.source), os.path.realpath(move.target)
+    if _mounts.is_below(target, source):
+        yield Finding("path-inside", ERROR, f"{move.target} lies inside the old data root {move.source}.", "Choose a path outside of it.")
+        return
+    if _mounts.is_below(source, target):
+        yield Finding("path-around", ERROR, f"{move.target} contains the old data root {move.source}.", "Choose a path outside of it.")
+        return
+    if os.path.lexists(move.target) and not os.path.isdir(move.target):
+        yield Finding("not-a-directory", ERROR, f"{move.target} exists and is not a directory.", "Remove it or choose another path.")
+        return
+    if os.path.isdir(move.target):
+        names = set(os.listdir(move.target)) - {"lost+found"}
+        if names and _tree.COPY_MARK not in names:
+            yield Finding("not-empty", ERROR, f"{move.target} is not empty: it holds {', '.join(sorted(names)[:3])}.", "Empty it or choose another path; what is there was not put there by a move.")
+    mount = _mounts.mount_of(target, state.mounts)
+    if mount is None:
+        yield Finding("no-mount", ERROR, f"No file system holds {move.target}.", "Mount one there.")
+        return
+    if mount.fstype in _UNUSABLE or mount.fstype.startswith("fuse"):
+        reason = _UNUSABLE.get(mount.fstype, "cannot carry overlay2 layers")
+        yield Finding("file-system", ERROR, f"{move.target} is on a {mount.fstype} file system ({mount.point}), which {reason}.", "Use ext4 or xfs on a disk.")
+    if "ro" in mount.options:
+        yield Finding("read-only", ERROR, f"{move.target} is on {mount.point}, which is mounted read-only.", "Mount it read-write.")
+    if mount.fstype == "xfs" and "ftype=0" in host.run("xfs_info", mount.point).out:
+        yield Finding("no-d-type", ERROR, f"The xfs on {mount.point} was made with ftype=0, which overlay2 cannot use.", "Make it anew with ftype=1.")
+    if mount.point != "/" and not _is_persistent(host, state, mount):
+        severity, hint = (ERROR, "Put it into /etc/fstab, or set docker_data_root_require_persistent_mount: false.") if request.require_persistent_mount else (WARNING, "")
+        yield Finding("not-persistent", severity, f"{mount.point} is mounted by hand: neither /etc/fstab nor a mount unit brings it back after a boot.", hint)
+    device = _mounts.in_fstab(mount.point, state.fstab)
+    if device and re.match(r"/dev/(sd|vd|xvd|nvme)", device):
+        yield Finding("device-name", WARNING, f"/etc/fstab mounts {mount.point} from {device}, a name that may change at a boot.", "Use UUID= there.")
+
+
+def _is_persistent(host: Host, state: State, mount: _mounts.Mount) -> bool:
+    if _mounts.in_fstab(mount.point, state.fstab):
+        return True
+    name = host.run("systemd-escape", "--path", "--suffix=mount", mount.point).out.strip()
+    fragment = _unit.parse_show(host.run("systemctl", "show", name, "--property", "FragmentPath").out).get("FragmentPath", "")
+    return bool(fragment)
+
+
+def _space_findings(move: Move) -> tuple[Forecast, list[Finding]]:
+    tree = _tree.totals(_tree.listing(move.source))
+    there = os.statvfs(_mounts.nearest_directory(move.target))
+    copied = _tree.totals(_tree.listing(move.target)) if os.path.isdir(move.target) else _tree.Totals(0, 0)
+    findings = []
+    need = int(tree.bytes * (1 + _MARGIN_SHARE)) + _MARGIN_BYTES - copied.bytes
+    free = there.f_bavail * there.f_frsize
+    if need > free:
+        sentence = f"{move.target} has {_tree.human(free)} free, and {_tree.human(need)} are needed: {_tree.human(need - free)} are missing."
+        findings.append(Finding("no-space", ERROR, sentence, "Make room there, or choose another target."))
+    if there.f_files and tree.files * (1 + _MARGIN_SHARE) - copied.files > there.f_favail:
+        sentence = f"{move.target} has {there.f_favail} inodes free, and {tree.files} files have to be copied."
+        findings.append(Finding("no-inodes", ERROR, sentence, "Make the file system with more inodes, or choose another target."))
+    return Forecast(tree.bytes, tree.files), findings
+
+
+def _validate(host: Host, state: State, plan: Plan, check_mode: bool) -> t.Iterator[Finding]:
+    """Let dockerd itself judge the new configuration, where it can (23.0 and newer)."""
+    if state.version < (23, 0) or not plan.files:
+        return
+    if check_mode and plan.file_settings.get("userns-remap") == "default":
+        # Validating would create the user dockremap.
+        return
+    text = next((one.after for one in plan.files if one.path == host.places.daemon_json), None)
+    if text is None:
+        text = _files.read(host.places.daemon_json) or "{}"
+    result = host.run(plan.after.command[0], "--validate", "--config-file", "/dev/stdin", *plan.after.command[1:], stdin=text.encode())
+    if result.rc != 0:
+        words = re.sub(r"^unable to configure the Docker daemon with file /dev/stdin: ", "", result.words)
+        yield Finding("validate", ERROR, f"dockerd rejects the new configuration: {words}.", "Correct what is asked for.")
+
+
+__all__ = ("ERROR", "Finding", "Forecast", "WARNING", "preflight")

@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# SPDX-FileCopyrightText: drydock.dockerd contributors
+
+# Private to this collection: no promise is made to other users of it.
+
+"""docker.service and docker.socket under systemd: read, hold, stop, start."""
+
+from __future__ import annotations
+
+import dataclasses
+import glob
+import os
+import re
+import shlex
+import typing as t
+
+from . import _files, _unit
+from ._errors import CommandFailed, DrydockError
+from ._host import Host
+
+SERVICE = "docker.service"
+SOCKET = "docker.socket"
+# Sorts behind every drop-in that people write, so that its word is the last one.
+HOLD_DROP_IN = "zzzz-drydock-hold.conf"
+_VENDOR_DIRECTORIES = ("/usr/local/lib/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")
+
+
+@dataclasses.dataclass(frozen=True)
+class Unit:
+    """docker.service as its files say it, whether systemd has read them yet or not.
+
+    :param fragment: the vendor's or admin's unit file.
+    :param texts: the unit and all drop-ins but ours, by path, in systemd's order.
+    :param ours: our drop-ins by file name.
+    :param environment: variables for the command, from Environment= and the environment files.
+    """
+
+    fragment: str
+    texts: t.Dict[str, str]
+    ours: t.Dict[str, str]
+    environment: t.Dict[str, str]
+
+    @property
+    def command(self) -> list[str]:
+        """The command without our drop-ins, variables unexpanded."""
+        return _command(self.texts.values())
+
+    def effective(self, ours: t.Mapping[str, str]) -> list[str]:
+        """The command with these drop-ins of ours, variables expanded."""
+        by_name = {os.path.basename(path): text for path, text in self.texts.items() if path != self.fragment}
+        by_name.update(ours)
+        return _unit.expand(_command([self.texts[self.fragment], *(by_name[name] for name in sorted(by_name))]), self.environment)
+
+    def origin(self, flag: _unit.Flag) -> str:
+        """Where a flag was written: a unit file, a drop-in, or the variable that brought it."""
+        for path, text in reversed(list(self.texts.items())):
+            if any(flag.words[0] in line for line in _unit.values([text], "Service", "ExecStart")):
+                return path
+        for name, value in self.environment.items():
+            if flag.words[0] in value.split():
+                return f"variable {name}"
+        return self.fragment
+
+
+def _command(texts: t.Iterable[str]) -> list[str]:
+    lines = _unit.values(texts, "Service", "ExecStart")
+    if not lines:
+        raise DrydockError(f"{SERVICE} has no ExecStart.", "Check 'systemctl cat docker.service'.")
+    return shlex.split(lines[-1].lstrip("@-:+!"), posix=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class Systemd:
+    """The Docker units of a host with systemd."""
+
+    host: Host
+
+    def show(self, unit: str, *properties: str) -> dict[str, str]:
+        """Properties of a unit."""
+        return _unit.parse_show(self.host.must("systemctl", "show", unit, "--property", ",".join(properties)).out)
+
+    def units(self) -> list[str]:
+        """The units that make up the daemon here, the socket first: docker.socket may be absent or masked."""
+        state = self.show(SOCKET, "LoadState")["LoadState"]
+        return [SOCKET, SERVICE] if state == "loaded" else [SERVICE]
+
+    def main_pid(self) -> int:
+        """dockerd's process id, 0 when it is down."""
+        shown = self.show(SERVICE, "ActiveState", "MainPID")
+        return int(shown["MainPID"]) if shown["ActiveState"] in ("active", "reloading") else 0
+
+    def socket_path(self) -> str | None:
+        """The unix socket that docker.socket listens on; None without docker.socket."""
+        shown = self.show(SOCKET, "Listen", "LoadState")
+        match = re.search(r"(/\S+) \(Stream\)", shown.get("Listen", ""))
+        return match[1] if match and shown["LoadState"] == "loaded" else None
+
+    def read(self, our_names: t.Container[str]) -> Unit:
+        """Read docker.service and its drop-ins from their files.
+
+        :raises DrydockError: there is no docker.service, or it is masked.
+        """
+        places = self.host.places
+        directories = (places.units, places.runtime_units, *_VENDOR_DIRECTORIES)
+        fragment = next((os.path.join(one, SERVICE) for one in directories if os.path.lexists(os.path.join(one, SERVICE))), None)
+        if fragment is None:
+            raise DrydockError("This host has no docker.service: the engine is not installed.", "Install it first, for example from the package docker.io or docker-ce.")
+        text = _files.read(fragment) or ""
+        if not text.strip():
+            raise DrydockError(f"docker.service is masked by {fragment}.", "Unmask it: systemctl unmask docker.service.")
+        by_name: dict[str, str] = {}
+        for directory in reversed(directories):
+            for path in glob.glob(os.path.join(directory, SERVICE + ".d", "*.conf")):
+                by_name[os.path.basename(path)] = path
+        texts, ours = {fragment: text}, {}
+        for name in sorted(by_name):
+            content = _files.read(by_name[name]) or ""
+            if name in our_names:
+                ours[name] = content
+            elif name != HOLD_DROP_IN:
+                texts[by_name[name]] = content
+        return Unit(fragment, texts, ours, self._environment([*texts.values(), *ours.values()]))
+
+    def _environment(self, texts: list[str]) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for line in _unit.values(texts, "Service", "Environment"):
+            found.update(word.split("=", 1) for word in shlex.split(line) if "=" in word)
+        for path in _unit.values(texts, "Service", "EnvironmentFile"):
+            found.update(_unit.parse_environment(_files.read(path.lstrip("-")) or ""))
+        return found
+
+    def reload_units(self) -> None:
+        """Let systemd read the unit files again."""
+        self.host.must("systemctl", "daemon-reload")
+
+    def hold(self, command: t.Sequence[str]) -> None:
+        """Keep everybody from starting the daemon, and prepare our own start.
+
+        A condition on both units (on the service alone, clients drive the socket into its trigger limit), all the time that
+        the containers' stop timeouts need, and the command of the next start with containers held back. All of it lies in
+        /run: a reboot clears it.
+        """
+        condition = f"[Unit]\nConditionPathExists=!{self.host.places.hold}\n"
+        service = f"{condition}[Service]\nTimeoutStopSec=infinity\nExecStart=\nExecStart={_unit.quote([*command, '--restart=false'])}\n"
+        _files.write(self._hold_path(SERVICE), service)
+        if SOCKET in self.units():
+            _files.write(self._hold_path(SOCKET), condition)
+        _files.write(self.host.places.hold, "")
+        self.reload_units()
+
+    def unhold(self) -> None:
+        """Take the hold away."""
+        for path in (self.host.places.hold, self._hold_path(SERVICE), self._hold_path(SOCKET)):
+            _files.remove(path)
+        self.reload_units()
+
+    def _hold_path(self, unit: str) -> str:
+        return os.path.join(self.host.places.runtime_units, unit + ".d", HOLD_DROP_IN)
+
+    def stop(self) -> None:
+        """Stop socket and service in one job that nobody can cancel.
+
+        :raises CommandFailed: dockerd did not end cleanly; a killed dockerd leaves containers marked as stopped by hand.
+        """
+        self.host.must("systemctl", "stop", "--job-mode=replace-irreversibly", *self.units(), timeout=None)
+        shown = self.show(SERVICE, "ActiveState", "Result")
+        if shown["ActiveState"] not in ("inactive", "failed") or shown["Result"] not in ("success", "start-limit-hit", "exit-code", "protocol"):
+            raise CommandFailed(f"docker.service did not stop cleanly: it is {shown['ActiveState']} with result '{shown['Result']}'.")
+
+    def start(self, timeout: float) -> None:
+        """Start the daemon; starts that were counted before do not stand in the way.
+
+        :param timeout: seconds until systemd has to report the daemon ready.
+        :raises CommandFailed: with dockerd's own last words.
+        """
+        units = self.units()
+        began = self.host.now()
+        self.host.run("systemctl", "reset-failed", *units)
+        _files.remove(self.host.places.hold)
+        result = self.host.run("systemctl", "start", *units, timeout=timeout)
+        # A unit whose assertion or condition failed is skipped with rc 0.
+        if result.rc != 0 or not self.main_pid():
+            raise CommandFailed(f"dockerd does not start: {self.last_words(began) or result.words or 'no message'}.")
+
+    def signal_reload(self) -> None:
+        """Let dockerd read daemon.json again (SIGHUP); says nothing about the outcome."""
+        self.host.must("systemctl", "kill", "--kill-whom=main" if self._knows_kill_whom() else "--kill-who=main", "--signal=HUP", SERVICE)
+
+    def _knows_kill_whom(self) -> bool:
+        # --kill-who was renamed in systemd 252.
+        match = re.match(r"systemd (\d+)", self.host.run("systemctl", "--version").out)
+        return bool(match) and int(match[1]) >= 252
+
+    def last_words(self, since: float) -> str:
+        """dockerd's own complaint since a moment, without time stamps."""
+        log = self.host.run("journalctl", "--unit", SERVICE, "--since", f"@{since:.6f}", "--output", "cat", "--no-pager").out
+        complaints = [line for line in log.splitlines() if re.search(r"failed to start|level=(fatal|error)|unable to configure|drydock:|panic:", line)]
+        if not complaints:
+            return ""
+        match = re.search(r'msg="((?:[^"\\]|\\.)*)"', complaints[-1])
+        return (match[1].replace('\\"', '"') if match else complaints[-1]).strip().rstrip(".")
+
+
+__all__ = ("HOLD_DROP_IN", "SERVICE", "SOCKET", "Systemd", "Unit")

@@ -1,0 +1,430 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# SPDX-FileCopyrightText: drydock.dockerd contributors
+
+# Private to this collection: no promise is made to other users of it.
+
+"""One mechanism for everything that touches the daemon: apply a plan step by step, prove the result, undo on any failure.
+
+Each step is noted in the journal before it acts, with all that undoing it needs, so that undoing reads nothing but the journal:
+it works the same in this process and in the next one after a crash. Up to the release of the containers the new state has
+written nothing that the old one lacks, and undoing loses nothing; from the release on there is no undoing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime
+import fcntl
+import json
+import os
+import socket
+import time
+import typing as t
+
+from . import _addresses, _containers, _daemon_json, _files, _keys, _stored_paths, _tree
+from ._engine import Engine
+from ._errors import DrydockError, EngineError
+from ._host import Host
+from ._journal import Journal
+from ._observe import OWNERS_FILE, Inventory, addresses, dump_owners, process_identity, take_inventory
+from ._plan import Plan, Side
+from ._service import Systemd
+
+# More warm passes than this never paid; a pass that sends less than the second number is the last one.
+_WARM_PASSES, _SMALL_PASS = 4, 16 << 20
+
+
+@dataclasses.dataclass
+class Outcome:
+    """What was done, for a person and for a playbook."""
+
+    applied: str = "none"
+    downtime: t.Optional[float] = None
+    bytes: t.Optional[int] = None
+    files: t.Optional[int] = None
+    kept: t.Optional[str] = None
+    started: int = 0
+    failures: t.List[str] = dataclasses.field(default_factory=list)
+    phases: t.List[t.Dict[str, t.Any]] = dataclasses.field(default_factory=list)
+
+
+@contextlib.contextmanager
+def locked(host: Host, what: str) -> t.Iterator[None]:
+    """One change at a time on a host.
+
+    :raises DrydockError: somebody else holds the lock; says who and since when.
+    """
+    with open(host.places.lock, "a+", encoding="utf-8") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as exc:
+            stream.seek(0)
+            raise DrydockError(f"Another change of this host's Docker daemon is under way: {stream.read().strip() or 'unknown'}.", "Wait until it ends.") from exc
+        stream.truncate(0)
+        since = datetime.datetime.fromtimestamp(host.now()).astimezone().isoformat(timespec="seconds")
+        stream.write(f"{what}, process {os.getpid()}, since {since}")
+        stream.flush()
+        yield
+
+
+class Transaction:
+    """A plan under way; its journal is open."""
+
+    def __init__(self, host: Host, plan: Plan, journal: Journal) -> None:
+        self.host = host
+        self.plan = plan
+        self.journal = journal
+        self.service = Systemd(host)
+        self.outcome = Outcome()
+        self._stopped_at: float | None = None
+        self._copier: _tree.Copier | None = None
+
+    # Going forward ---------------------------------------------------------------------------------------------
+
+    def run(self) -> Outcome:
+        """Apply the whole plan.
+
+        :raises DrydockError: it failed and everything was undone; the message says what failed and what was restored.
+        """
+        for step in self.plan.steps:
+            began = time.monotonic()
+            try:
+                self._apply(step)
+            except Exception as exc:
+                if self._released():
+                    raise _unfinished(step, exc) from exc
+                raise self._undone(step, exc) from exc
+            self.outcome.phases.append({"phase": step, "seconds": round(time.monotonic() - began, 3)})
+        self.outcome.applied = self.plan.effect
+        settle(self.host, self.plan)
+        self.journal.close()
+        return self.outcome
+
+    def _apply(self, step: str) -> None:
+        verb, _space, path = step.partition(" /")
+        if verb in ("write", "remove"):
+            change = next(one for one in self.plan.files if one.path == "/" + path)
+            self.journal.note("begin", step)
+            _put(change.path, change.after)
+        else:
+            getattr(self, "_do_" + step.replace(" ", "_"))()
+        self.journal.note("done", step)
+
+    def _do_warm_copy(self) -> None:
+        move = self._move()
+        self.journal.note("begin", "warm copy")
+        _files.make_directories(move.target, 0o711)
+        _files.write(os.path.join(move.target, _tree.COPY_MARK), f"An unfinished copy of {move.source} by drydock.dockerd; safe to remove.\n")
+        self._copier = copier = _tree.Copier(self.host, move.source, move.target, move.bandwidth_limit)
+        copier.copied = _tree.listing(move.target)
+        last = None
+        for number in range(1, _WARM_PASSES + 1):
+            sent = copier.warm_pass()
+            self.host.say(f"warm copy, pass {number}: {_tree.human(sent.bytes)} in {sent.files:,} files")
+            if sent.bytes < _SMALL_PASS and number > 1 or (last is not None and sent.bytes > last / 2):
+                break
+            last = sent.bytes
+        if move.verify == "checksum":
+            copier.compare_contents()
+
+    def _do_hold(self) -> None:
+        self.journal.note("begin", "hold")
+        self.service.hold(self.plan.after.command)
+        if self.plan.move and self.plan.live_restore:
+            self._live_restore_off()
+
+    def _live_restore_off(self) -> None:
+        """Containers that outlive the daemon would go on writing to the old root. The removed key would keep the old value: false is written."""
+        path = self.host.places.daemon_json
+        text = _files.read(path)
+        self.journal.note("begin", "live-restore off", text=text)
+        _files.write(path, _daemon_json.render({**_daemon_json.parse(text, path), "live-restore": False}))
+        self.service.signal_reload()
+        engine = self._engine(self.plan.before)
+        self._wait(lambda: engine.get("/info")["LiveRestoreEnabled"] is False, 30, "live-restore could not be switched off")
+
+    def _do_stop(self) -> None:
+        inventory = take_inventory(self._engine(self.plan.before))
+        self.journal.note("begin", "stop", inventory=inventory.to_data())
+        self._stopped_at = time.monotonic()
+        self.service.stop()
+
+    def _do_final_copy(self) -> None:
+        move = self._move()
+        self.journal.note("begin", "final copy")
+        self._nothing_left_alive(move.source)
+        copier = self._copier or _tree.Copier(self.host, move.source, move.target)
+        sent = copier.final_pass()
+        if move.verify == "checksum":
+            copier.compare_contents(path for path in copier.copied if path not in copier.trusted)
+        whole = _tree.totals(copier.copied)
+        self.outcome.bytes, self.outcome.files = whole.bytes, whole.files
+        self.host.say(f"final copy: {_tree.human(sent.bytes)} in {sent.files:,} files")
+        _stored_paths.rewrite_all(move.target)
+        _files.write(os.path.join(move.target, move.marker), f"The data root of this host's Docker daemon, moved from {move.source}. docker.service does not start without this file.\n")
+        copier.sync(move.target)
+
+    def _nothing_left_alive(self, source: str) -> None:
+        """No container outlived the daemon, and nothing of it is mounted: a classic build may leave its layer after a clean stop."""
+        shims = [pid for pid in os.listdir("/proc") if pid.isdigit() and _is_shim(pid)]
+        if shims:
+            raise DrydockError(f"{len(shims)} containers outlived the daemon's stop (containerd-shim {', '.join(shims)}).", "Stop them, then run again.")
+        points = [line.split(" ")[4] for line in (_files.read(self.host.places.mountinfo) or "").splitlines()]
+        for point in sorted((one for one in points if one.startswith(source + "/")), reverse=True):
+            self.host.must("umount", point)
+
+    def _do_reload_units(self) -> None:
+        self.journal.note("begin", "reload units")
+        self.service.reload_units()
+
+    def _do_commit(self) -> None:
+        path = os.path.join(self.host.places.state, OWNERS_FILE)
+        before = _files.read(path)
+        self.journal.note("begin", "commit", text=before)
+        settled = _settled_before(before)
+        _files.write(path, dump_owners(self.plan.owners, settled, self.plan.marker), 0o600)
+        self.journal.commit()
+
+    def _do_start(self) -> None:
+        self.journal.note("begin", "start")
+        self.service.start(self.plan.ready_timeout)
+
+    def _do_prove(self) -> None:
+        self.journal.note("begin", "prove")
+        self._prove(self.plan.after, new=True)
+
+    def _do_release(self) -> None:
+        running = self._inventory().running_set()
+        self.journal.note("begin", "release")
+        self.outcome.failures = _containers.start_again(self._engine(self.plan.after), running)
+        self.outcome.started = len(running) - len(self.outcome.failures)
+        if self._stopped_at is not None:
+            self.outcome.downtime = round(time.monotonic() - self._stopped_at, 2)
+        self.service.unhold()
+
+    def _do_finish(self) -> None:
+        move = self._move()
+        self.journal.note("begin", "finish")
+        _files.remove(os.path.join(move.target, _tree.COPY_MARK))
+        if not os.path.exists(os.path.join(move.source, "containers")):
+            # An interrupted run had come this far.
+            return
+        self.outcome.kept = _set_aside(move.source, datetime.datetime.fromtimestamp(self.host.now()).strftime("%Y%m%dT%H%M%S"))
+        if not move.keep_source:
+            _files.remove_tree(self.outcome.kept)
+            self.outcome.kept = None
+
+    def _do_reloading(self) -> None:
+        """Undoing comes back here last, when the files are restored, and lets dockerd read them."""
+        self.journal.note("begin", "reloading")
+
+    def _do_reload(self) -> None:
+        self.journal.note("begin", "reload")
+        self.service.signal_reload()
+
+    def _do_prove_values(self) -> None:
+        self.journal.note("begin", "prove values")
+        engine = self._engine(self.plan.after)
+        for key, look in _keys.IN_FORCE.items():
+            wanted = self.plan.after.settings.get(key)
+            if wanted is None or wanted == self.plan.before.settings.get(key):
+                continue
+            wanted = [one.rstrip("/") for one in wanted] if key == "registry-mirrors" else wanted
+            self._wait(lambda look=look, wanted=wanted: look(engine.get("/info")) == wanted, 10, f"after the reload {key} is not {wanted} in force")
+
+    def _prove(self, side: Side, new: bool) -> None:
+        """The daemon answers, on its root and its addresses, and has all that it had."""
+        engine = self._engine(side)
+        self._wait(lambda: engine.get("/info"), self.plan.ready_timeout, "the daemon does not answer")
+        info = engine.get("/info")
+        root = os.path.realpath(side.data_root)
+        if info["DockerRootDir"] != root and os.path.dirname(info["DockerRootDir"]) != root:
+            raise DrydockError(f"The daemon uses the data root {info['DockerRootDir']}, not {root}.")
+        if info["Driver"] != self.plan.driver:
+            raise DrydockError(f"The daemon uses the storage driver {info['Driver']}, not {self.plan.driver}.")
+        differences = self._inventory().differences(take_inventory(engine))
+        if differences:
+            raise DrydockError(f"The daemon does not have what it had before: {'; '.join(differences[:5])}.")
+        for text in addresses(side.settings) if new else []:
+            address = _addresses.parse(text)
+            if address.scheme == "tcp":
+                _knock(address)
+
+    def go_on(self) -> str:
+        """Finish a transaction that was interrupted behind its commit point: from there on the new state is the truth."""
+        steps = self.plan.steps
+        for step in steps[steps.index("commit") + 1 :]:
+            self._apply(step)
+        settle(self.host, self.plan)
+        return " ".join([f"An interrupted change was finished (evidence: {self.journal.close()}).", *self.outcome.failures])
+
+    # Going back ------------------------------------------------------------------------------------------------
+
+    def _released(self) -> bool:
+        return any(line["step"] == "release" for line in self.journal.lines())
+
+    def _undone(self, step: str, cause: Exception) -> DrydockError:
+        """Undo everything and make the one message of it."""
+        sentence, hint = _words(cause)
+        restored = self.undo()
+        evidence = self.journal.close()
+        return DrydockError(f"Failed at '{step}': {sentence}. {restored} Evidence: {evidence} and 'journalctl -u docker'.", hint)
+
+    def undo(self) -> str:
+        """Undo what the journal says was begun, in reverse; prove the old state; returns a sentence about what was restored."""
+        begun = [line for line in self.journal.lines() if line["event"] == "begin"]
+        restored = "Nothing had been changed."
+        for line in reversed(begun):
+            step = line["step"]
+            if step == "start":
+                self.service.hold(self.plan.before.command)
+                self.service.stop()
+            elif step == "commit":
+                path = os.path.join(self.host.places.state, OWNERS_FILE)
+                _put(path, line["text"])
+                self.journal.revoke()
+            elif step.startswith(("write /", "remove /")):
+                change = next(one for one in self.plan.files if step.endswith(" " + one.path))
+                _put(change.path, change.before)
+                restored = "The old configuration was restored."
+            elif step == "stop":
+                restored = self._start_old()
+            elif step == "live-restore off":
+                _put(self.host.places.daemon_json, line["text"])
+                if self.service.main_pid():
+                    self.service.signal_reload()
+            elif step == "hold":
+                self.service.unhold()
+            elif step == "reloading":
+                if self.plan.unit_changes:
+                    self.service.reload_units()
+                self.service.signal_reload()
+                restored = "The old configuration was restored and read again."
+        if self.plan.effect == "none" and self.plan.unit_changes:
+            self.service.reload_units()
+        return restored
+
+    def _start_old(self) -> str:
+        running = self._inventory().running_set()
+        for line in self.journal.lines():
+            if line["step"] == "live-restore off":
+                _put(self.host.places.daemon_json, line["text"])
+        self.service.hold(self.plan.before.command)
+        self.service.start(self.plan.ready_timeout)
+        self._prove(self.plan.before, new=False)
+        failures = _containers.start_again(self._engine(self.plan.before), running)
+        where = f" on {self.plan.before.data_root}"
+        back = f"{len(running) - len(failures)} of {len(running)} containers run again."
+        return " ".join([f"The old configuration was restored, the daemon answers{where if self.plan.move else ''}, {back}", *failures])
+
+    # Helpers ---------------------------------------------------------------------------------------------------
+
+    def _move(self) -> t.Any:
+        assert self.plan.move is not None
+        return self.plan.move
+
+    def _inventory(self) -> Inventory:
+        """What the daemon had when it was stopped."""
+        return Inventory.from_data(next(line["inventory"] for line in self.journal.lines() if "inventory" in line))
+
+    def _engine(self, side: Side) -> Engine:
+        return Engine(side.socket or "/var/run/docker.sock")
+
+    def _wait(self, done: t.Callable[[], t.Any], seconds: float, otherwise: str) -> None:
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                if done():
+                    return
+                words = ""
+            except EngineError as exc:
+                words = f" ({exc.sentence.rstrip('.')})"
+            if time.monotonic() > deadline:
+                raise DrydockError(f"Within {seconds:g} s {otherwise}{words}.")
+            self.host.sleep(0.02)
+
+
+def settle(host: Host, plan: Plan) -> None:
+    """Record what was proved to be in force in this process of dockerd, so that the next plan knows what it still lacks."""
+    pid = Systemd(host).main_pid()
+    pending = plan.effect == "none" and plan.why
+    in_force = plan.before.settings if pending else plan.file_settings
+    settled = {"process": process_identity(pid), "settings": in_force} if pid else {}
+    text = dump_owners(plan.owners, settled, plan.marker)
+    path = os.path.join(host.places.state, OWNERS_FILE)
+    if text != _files.read(path):
+        _files.write(path, text, 0o600)
+
+
+def recover(host: Host) -> str | None:
+    """Undo or finish what an interrupted run left open; returns a sentence about it, None where there was nothing.
+
+    :raises DrydockError: it could not be recovered.
+    """
+    journal = Journal(host)
+    if not journal.is_open:
+        return None
+    transaction = Transaction(host, Plan.from_data(journal.plan()), journal)
+    if journal.committed:
+        return transaction.go_on()
+    restored = transaction.undo()
+    return f"An interrupted change was undone: {restored} Evidence: {journal.close()}."
+
+
+def _words(cause: Exception) -> tuple[str, str]:
+    if isinstance(cause, DrydockError):
+        return cause.sentence.rstrip("."), cause.hint
+    return f"{type(cause).__name__}: {cause}", ""
+
+
+def _unfinished(step: str, cause: Exception) -> DrydockError:
+    sentence, hint = _words(cause)
+    return DrydockError(f"The change is in force and the containers were started, but '{step}' failed: {sentence}. The next run goes on from there.", hint)
+
+
+def _put(path: str, text: str | None) -> None:
+    if text is None:
+        _files.remove(path)
+    else:
+        _files.write(path, text)
+
+
+def _settled_before(owners_text: str | None) -> dict[str, t.Any]:
+    return json.loads(owners_text).get("settled", {}) if owners_text else {}
+
+
+def _set_aside(source: str, when: str) -> str:
+    """Rename the old root, so that nothing reads stale data; the content of a mount point moves into a directory of its own there."""
+    if not os.path.ismount(source):
+        kept = f"{source}.drydock-kept-{when}"
+        os.rename(source, kept)
+        _files.sync_directory(os.path.dirname(kept))
+        return kept
+    kept = os.path.join(source, f".drydock-kept-{when}")
+    os.mkdir(kept, 0o700)
+    for name in os.listdir(source):
+        if name != os.path.basename(kept) and name != "lost+found":
+            os.rename(os.path.join(source, name), os.path.join(kept, name))
+    _files.sync_directory(source)
+    return kept
+
+
+def _is_shim(pid: str) -> bool:
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as stream:
+            words = stream.read().split(b"\0")
+    except OSError:
+        return False
+    return b"containerd-shim" in words[0] and b"moby" in words
+
+
+def _knock(address: _addresses.Address) -> None:
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address.host, address.host)
+    try:
+        socket.create_connection((host, address.port), timeout=10).close()
+    except OSError as exc:
+        raise DrydockError(f"The daemon runs, but nothing accepts connections on {address.text}: {exc}.") from exc
+
+
+__all__ = ("Outcome", "Transaction", "locked", "recover", "settle")

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# SPDX-FileCopyrightText: drydock.dockerd contributors
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: daemon_info
+short_description: What the Docker daemon of a host really does
+version_added: 0.1.0
+author:
+  - drydock.dockerd contributors (@drydock)
+description:
+  - Asks the running daemon, its process and systemd, not only the files. Changes nothing and starts nothing.
+extends_documentation_fragment:
+  - drydock.dockerd.common.info
+options: {}
+"""
+
+EXAMPLES = r"""
+- name: Look
+  drydock.dockerd.daemon_info:
+  register: docker
+
+- name: Show where it listens and where its data are
+  ansible.builtin.debug:
+    msg: "{{ docker.dockerd.addresses }} {{ docker.dockerd.data_root }}"
+"""
+
+RETURN = r"""
+dockerd:
+  description: The observed state.
+  returned: success
+  type: dict
+  contains:
+    running:
+      description: Whether dockerd runs.
+      type: bool
+    pid:
+      description: Its process id, 0 when it is down.
+      type: int
+    engine_version:
+      description: Its version.
+      type: str
+    addresses:
+      description: Where it listens; when it is down, where it would.
+      type: list
+      elements: str
+    data_root:
+      description: The data root in use.
+      type: str
+    data_root_mount:
+      description: The file system that holds it, as C(point), C(fstype) and C(source).
+      type: dict
+    storage_driver:
+      description: The storage driver in use.
+      type: str
+    live_restore:
+      description: Whether containers outlive the daemon.
+      type: bool
+    command:
+      description: The unit's own command without the collection's drop-ins, variables unexpanded.
+      type: list
+      elements: str
+    unit:
+      description: The file of docker.service.
+      type: str
+    drop_ins:
+      description: File names of the collection's drop-ins (C(ours)) and paths of all others (C(foreign)).
+      type: dict
+    config:
+      description: For each key its C(value), its C(source) and the C(owner) that asked for it.
+      type: dict
+    owners:
+      description: What each owner asked for.
+      type: dict
+    restart_pending:
+      description: Whether files say something else than the running daemon does.
+      type: bool
+    containers:
+      description: All containers with C(id), C(name), C(image), C(state), C(policy), C(max_retries), C(restart_count) and C(exit_code).
+      type: list
+      elements: dict
+    images:
+      description: How many images there are.
+      type: int
+    volumes:
+      description: Names of all volumes.
+      type: list
+      elements: str
+    networks:
+      description: Names of all networks.
+      type: list
+      elements: str
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.drydock.dockerd.plugins.module_utils._errors import DrydockError
+from ansible_collections.drydock.dockerd.plugins.module_utils._host import Host
+from ansible_collections.drydock.dockerd.plugins.module_utils._info import describe
+from ansible_collections.drydock.dockerd.plugins.module_utils._observe import observe
+
+
+def main() -> None:
+    module = AnsibleModule(argument_spec={}, supports_check_mode=True)
+    try:
+        state = observe(Host())
+    except DrydockError as exc:
+        module.fail_json(msg=str(exc))
+    module.exit_json(changed=False, dockerd=describe(state))
+
+
+if __name__ == "__main__":
+    main()

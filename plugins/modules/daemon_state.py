@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# SPDX-FileCopyrightText: drydock.dockerd contributors
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: daemon_state
+short_description: Stop, start, reload or restart the Docker daemon and keep what runs
+version_added: 0.1.0
+author:
+  - drydock.dockerd contributors (@drydock)
+description:
+  - A restart notes which containers run, and starts exactly those again, whatever their restart policy.
+  - Configuration that would open the API to everybody is not put into force.
+options:
+  state:
+    description:
+      - V(restarted) and V(reloaded) act only when a change is pending, or with O(force).
+      - V(stopped) stops the socket as well, so that no client starts the daemon again.
+    type: str
+    choices: [started, stopped, reloaded, restarted]
+    required: true
+  force:
+    description: Restart or reload although nothing is pending.
+    type: bool
+    default: false
+  ready_timeout:
+    description: Seconds that the daemon may take to answer after a start.
+    type: int
+    default: 120
+attributes:
+  check_mode:
+    description: Can run in check mode without changing anything.
+    support: full
+  diff_mode:
+    description: Shows the steps of a change.
+    support: full
+  idempotent:
+    description: A second run changes nothing and restarts nothing.
+    support: partial
+    details: With O(force) every run restarts or reloads.
+"""
+
+EXAMPLES = r"""
+- name: Put into force what lies in the files, if anything does
+  drydock.dockerd.daemon_state:
+    state: restarted
+"""
+
+RETURN = r"""
+msg:
+  description: What happened, or in check mode what would, in a sentence.
+  returned: always
+  type: str
+plan:
+  description: The steps in order.
+  returned: success
+  type: list
+  elements: str
+findings:
+  description: What preflight found.
+  returned: success
+  type: list
+  elements: dict
+applied:
+  description: V(none), V(reload) or V(restart).
+  returned: success
+  type: str
+downtime_seconds:
+  description: Seconds from the stop of the daemon until the containers were started again.
+  returned: when the daemon was restarted
+  type: float
+phases:
+  description: Seconds that each step took.
+  returned: when something was changed
+  type: list
+  elements: dict
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.drydock.dockerd.plugins.module_utils._errors import DrydockError
+from ansible_collections.drydock.dockerd.plugins.module_utils._host import Host
+from ansible_collections.drydock.dockerd.plugins.module_utils._state import ensure
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "state": {"type": "str", "choices": ["started", "stopped", "reloaded", "restarted"], "required": True},
+            "force": {"type": "bool", "default": False},
+            "ready_timeout": {"type": "int", "default": 120},
+        },
+        supports_check_mode=True,
+    )
+    params = module.params
+    try:
+        result = ensure(Host(), params["state"], params["force"], params["ready_timeout"], module.check_mode)
+    except DrydockError as exc:
+        module.fail_json(msg=str(exc))
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# SPDX-FileCopyrightText: drydock.dockerd contributors
+
+# Private to this collection: no promise is made to other users of it.
+
+"""The action plugins' half: render the roles' templates on the controller, then let the module commit them on the host."""
+
+from __future__ import annotations
+
+import json
+import os
+import typing as t
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+
+try:
+    from ansible.template import trust_as_template
+except ImportError:
+    # ansible-core before 2.19 trusts every text that a plugin hands to the templar.
+    trust_as_template = None
+
+# Filled in on the host, under its lock: only there the unit's own command and the data root's marker are known for certain.
+PLACEHOLDERS = {"dockerd_command": "@dockerd_command@", "data_root_marker": "@data_root_marker@"}
+_OURS = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+
+class RenderingActionModule(ActionBase):
+    """Runs the module of the same name with every template rendered and every empty answer left out."""
+
+    _supports_check_mode = True
+    _supports_diff = True
+    _supports_async = True
+    _requires_connection = True
+
+    def run(self, tmp: t.Any = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
+        result = super().run(tmp, task_vars)
+        variables = dict(task_vars or {})
+        args = without_empty(self._task.args)
+        self._prepare(args)
+        if args.get("path"):
+            variables["docker_data_root_path"] = args["path"]
+        self._render_request(args, variables)
+        for request in args.get("requests") or []:
+            self._render_request(request, variables)
+        result.update(self._execute_module(module_name=f"drydock.dockerd.{self.MODULE}", module_args=args, task_vars=task_vars))
+        return result
+
+    def _prepare(self, args: dict[str, t.Any]) -> None:
+        """What a module adds to its own arguments."""
+
+    def _render_request(self, request: dict[str, t.Any], variables: dict[str, t.Any]) -> None:
+        template = request.pop("settings_template", None)
+        if template:
+            rendered = self._render(template, variables)
+            try:
+                settings = json.loads(rendered) if isinstance(rendered, str) else dict(rendered)
+            except ValueError as exc:
+                raise AnsibleActionFail(f"Template {template} does not render to JSON: {exc}.") from exc
+            request["settings"] = {**(request.get("settings") or {}), **without_empty(settings)}
+        for drop_in in request.get("drop_ins") or []:
+            template = drop_in.pop("template", None)
+            if template:
+                drop_in["content"] = str(self._render(template, variables))
+
+    def _render(self, template: str, variables: dict[str, t.Any]) -> t.Any:
+        source = self._find_needle("templates", template)
+        with open(source, encoding="utf-8") as stream:
+            text = stream.read()
+        available = {**variables, **PLACEHOLDERS}
+        templar = self._templar.copy_with_new_env(searchpath=[os.path.dirname(source)], available_variables=available)
+        if trust_as_template:
+            return templar.template(trust_as_template(text), escape_backslashes=False, overrides={"trim_blocks": True})
+        return templar.do_template(text, preserve_trailing_newlines=True, escape_backslashes=False, overrides={"trim_blocks": True})
+
+
+def without_empty(value: t.Any) -> t.Any:
+    """Plain copies without what a survey sends for an optional question that nobody answered: the empty text."""
+    if isinstance(value, dict):
+        return {str(key): without_empty(one) for key, one in value.items() if not (isinstance(one, str) and one == "")}
+    if isinstance(value, (list, tuple)):
+        return [without_empty(one) for one in value if not (isinstance(one, str) and one == "")]
+    return value
+
+
+def role_template(role: str, name: str) -> str:
+    """A template of one of the collection's own roles."""
+    return os.path.join(_OURS, "roles", role, "templates", name)
+
+
+__all__ = ("RenderingActionModule", "role_template", "without_empty")
