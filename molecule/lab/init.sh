@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # SPDX-FileCopyrightText: drydock.dockerd contributors
 #
-# First process of a lab instance: what a real machine's kernel and initrd would have prepared, then the real init.
+# First process of a lab instance: what a real machine's kernel, initrd and installer would have prepared, then the real init.
 set -e
 
 # A cgroup v2 tree of our own, whatever the machine outside uses.
@@ -15,5 +15,24 @@ mount --make-rshared /
 for n in $(seq 0 63); do
     [ -e "/dev/loop$n" ] || mknod "/dev/loop$n" b 7 "$n"
 done
+
+# The second disk, once: an ext4 in an image file that systemd mounts on /mnt/data.
+if ! [ -e /var/lib/lab/installed ]; then
+    mkdir -p /var/lib/lab /mnt/data /etc/systemd/system/local-fs.target.wants
+    truncate -s "${LAB_DISK:-4G}" /var/lib/lab/data.img
+    mkfs.ext4 -q /var/lib/lab/data.img
+    cat >/etc/systemd/system/mnt-data.mount <<UNIT
+[Unit]
+Description=The data partition
+
+[Mount]
+What=/var/lib/lab/data.img
+Where=/mnt/data
+Type=ext4
+Options=loop
+UNIT
+    ln -s ../mnt-data.mount /etc/systemd/system/local-fs.target.wants/
+    touch /var/lib/lab/installed
+fi
 
 exec /sbin/init

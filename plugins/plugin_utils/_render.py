@@ -44,7 +44,16 @@ class RenderingActionModule(ActionBase):
         for request in args.get("requests") or []:
             self._render_request(request, variables)
         result.update(self._execute_module(module_name=f"drydock.dockerd.{self.MODULE}", module_args=args, task_vars=task_vars))
+        self._tell(result, variables.get("inventory_hostname", ""))
         return result
+
+    def _tell(self, result: dict[str, t.Any], name: str) -> None:
+        """Say what happened in a line of its own: 'changed' alone tells nobody for how long the containers were down."""
+        warnings = [f"{one['sentence']} {one['hint']}".strip() for one in result.get("findings") or [] if one["severity"] == "warning"]
+        if warnings:
+            result["warnings"] = [*(result.get("warnings") or []), *warnings]
+        if result.get("changed"):
+            self._display.display(f"{name}: {result['msg']}")
 
     def _prepare(self, args: dict[str, t.Any]) -> None:
         """What a module adds to its own arguments."""

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# SPDX-FileCopyrightText: drydock.dockerd contributors
+#
+# The one task runner. 'make' says what there is.
+
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export ANSIBLE_COLLECTIONS_PATH = $(shell tests/tree.sh)
+export MOLECULE_GLOB := molecule/*/molecule.yml
+export LC_ALL := C.UTF-8
+export ANSIBLE_HOME := $(CURDIR)/.ansible
+
+.PHONY: help setup demo demo-clean test test-all lint unit scenario clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+setup: ## install what the other targets need (they do it themselves)
+	@tests/setup.sh
+
+demo: setup ## the main job on a throw-away host: open a daemon to the network, move its data
+	@python3 tests/demo.py
+
+demo-clean: ## remove the demo's host
+	@python3 tests/demo.py --remove
+
+test: setup ## all tests
+	@python3 tests/run.py
+
+test-all: setup ## all tests, and the matrix of engines
+	@python3 tests/run.py --all
+
+lint: setup ## the linters only
+	@python3 tests/run.py yamllint ruff ansible-lint
+
+unit: setup ## the unit tests only
+	@python3 tests/run.py unit
+
+scenario: setup ## one Molecule scenario: make scenario NAME=data_root
+	@python3 tests/run.py molecule:$(NAME)
+
+clean: ## remove all lab hosts of this checkout
+	@molecule/lab/remove.sh

@@ -1,0 +1,28 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-3.0-or-later
+# SPDX-FileCopyrightText: drydock.dockerd contributors
+#
+# Create one instance, a container with a real init and a real dockerd inside, and wait until both answer.
+#
+#   molecule/lab/create.sh NAME IMAGE DISK_SIZE
+#
+# Its /var/lib is a volume, since overlay on overlay does not work. Not --privileged: that asks for more than some machines can
+# give. (By the client, not by a module: systempaths=unconfined is the client's own word.)
+set -eu
+name=$1 image=$2 disk=$3
+prefix=$("$(dirname "$0")/prefix.sh")
+
+docker volume create --label "drydock-lab=$prefix" "$name-lib" >/dev/null
+docker run --detach --name "$name" --hostname "${name##*-}" --label "drydock-lab=$prefix" \
+    --volume "$name-lib:/var/lib" --tmpfs /run --tmpfs /tmp --env "LAB_DISK=$disk" --stop-signal SIGRTMIN+3 \
+    --cap-add ALL --cap-drop SYS_RESOURCE --device-cgroup-rule 'a *:* rwm' --cgroupns private \
+    --security-opt seccomp=unconfined --security-opt apparmor=unconfined --security-opt systempaths=unconfined \
+    "$image" >/dev/null
+for _ in $(seq 120); do
+    case $(docker exec "$name" systemctl is-system-running 2>/dev/null || true) in
+        running | degraded) exec docker exec "$name" docker info --format 'docker {{.ServerVersion}}' ;;
+    esac
+    sleep 0.5
+done
+echo "$name does not come up" >&2
+exit 1

@@ -1,0 +1,166 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+# SPDX-FileCopyrightText: drydock.dockerd contributors
+
+"""Runs on a lab host: fills its Docker, and takes pictures of what is there, with the docker client and plain files only.
+
+    lab-host seed FILES     create images, volumes, networks and containers; keep the picture in /var/lib/lab/before.json
+    lab-host snapshot       print the picture as JSON
+    lab-host gap SECONDS    print the longest silence of the heartbeat within the last SECONDS
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pathlib
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+BEFORE = pathlib.Path("/var/lib/lab/before.json")
+TOOLS = "sh sleep date cat sync mkdir dd tail sed echo touch ls rm nc httpd".split()
+OBEY = "trap 'exit 0' TERM; while :; do sleep 0.2; done"
+BEAT = "trap 'exit 0' TERM; while :; do read up idle </proc/uptime; echo $up >>/beat/log; sleep 0.1; done"
+
+
+def docker(*words: str, check: bool = True) -> str:
+    return subprocess.run(["docker", *words], check=check, stdout=subprocess.PIPE, text=True).stdout.strip()
+
+
+def make_images() -> None:
+    with tempfile.TemporaryDirectory() as top:
+        binaries = pathlib.Path(top, "bin")
+        binaries.mkdir()
+        shutil.copy("/bin/busybox", binaries)
+        for tool in TOOLS:
+            (binaries / tool).symlink_to("busybox")
+        pathlib.Path(top, "tmp").mkdir(mode=0o1777)
+        tar = subprocess.run(["tar", "-C", top, "-c", "."], check=True, capture_output=True).stdout
+        subprocess.run(["docker", "import", "-", "lab:base"], input=tar, check=True, stdout=subprocess.DEVNULL)
+    # Layers: a file that is added, one that is removed (a whiteout), a directory made anew (an opaque one).
+    docker("run", "--name", "layer", "lab:base", "sh", "-c", "mkdir /d && touch /d/one /d/two && echo 1 >/a")
+    docker("commit", "layer", "lab:layer1")
+    docker("rm", "layer")
+    docker("run", "--name", "layer", "lab:layer1", "sh", "-c", "rm -r /d /a && mkdir /d && touch /d/three")
+    docker("commit", "layer", "lab:app")
+    docker("rm", "layer")
+    docker("tag", "lab:app", "lab:same")
+
+
+def fill_volume(name: str, files: int) -> None:
+    docker("volume", "create", name)
+    top = pathlib.Path(docker("volume", "inspect", "--format", "{{.Mountpoint}}", name))
+    random.seed(name)
+    for number in range(files):
+        path = top / f"{number // 100:04}" / f"file-{number}"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(random.randbytes(random.choice((10, 500, 4000, 20000))))
+    os.link(top / "0000" / "file-0", top / "hard-link")
+    (top / "link").symlink_to("0000/file-1")
+    os.mkfifo(top / "fifo")
+    os.chown(top / "0000" / "file-2", 12345, 54321)
+    os.chmod(top / "0000" / "file-3", 0o4711)
+    os.setxattr(top / "0000" / "file-4", "user.lab", b"kept")
+    with open(top / "sparse", "wb") as stream:
+        stream.seek(10 << 20)
+        stream.write(b"end")
+    os.utime(top / "0000" / "file-5", ns=(1_000_000_000_123_456_789, 1_000_000_000_123_456_789))
+
+
+def make_containers() -> None:
+    docker("network", "create", "backend")
+    run = ["run", "--detach", "--stop-timeout", "3"]
+    docker(*run, "--name", "beat", "--restart", "always", "--volume", "beat:/beat", "lab:app", "sh", "-c", BEAT)
+    docker(*run, "--name", "no-policy", "--network", "backend", "--volume", "library:/library", "lab:app", "sh", "-c", OBEY)
+    docker(*run, "--name", "on-failure", "--restart", "on-failure:5", "lab:app", "sh", "-c", OBEY)
+    docker(*run, "--name", "unless-stopped", "--restart", "unless-stopped", "--volume", "/anonymous", "lab:same", "sh", "-c", OBEY)
+    docker(*run, "--name", "joined", "--network", "container:no-policy", "lab:app", "sh", "-c", OBEY)
+    docker(*run, "--name", "paused", "--restart", "always", "lab:app", "sh", "-c", OBEY)
+    docker("pause", "paused")
+    docker(*run, "--name", "stopped", "--restart", "unless-stopped", "lab:app", "sh", "-c", OBEY)
+    docker("stop", "stopped")
+    docker("run", "--name", "ended", "lab:app", "sh", "-c", "echo done >/result")
+
+
+def hash_tree(top: str) -> str:
+    """All that a copy has to keep: names, types, modes, owners, times, links, attributes and content."""
+    digest = hashlib.sha256()
+    inodes: dict[int, int] = {}
+    for where, directories, files in sorted(os.walk(top)):
+        directories.sort()
+        for name in sorted(files) + [""]:
+            path = os.path.join(where, name) if name else where
+            status = os.lstat(path)
+            link = inodes.setdefault(status.st_ino, len(inodes))
+            facts = [path[len(top) :], status.st_mode, status.st_uid, status.st_gid, status.st_mtime_ns, link]
+            facts += [(key, os.getxattr(path, key, follow_symlinks=False)) for key in sorted(os.listxattr(path, follow_symlinks=False))]
+            digest.update(repr(facts).encode())
+            if os.path.islink(path):
+                digest.update(os.readlink(path).encode())
+            elif os.path.isfile(path):
+                digest.update(pathlib.Path(path).read_bytes())
+    return digest.hexdigest()
+
+
+def snapshot() -> dict[str, object]:
+    info = json.loads(docker("info", "--format", "{{json .}}"))
+    containers = {}
+    for name in docker("ps", "--all", "--format", "{{.Names}}").splitlines():
+        raw = json.loads(docker("inspect", name))[0]
+        containers[name] = {
+            "id": raw["Id"],
+            "state": raw["State"]["Status"],
+            "policy": raw["HostConfig"]["RestartPolicy"]["Name"] or "no",
+            "started": raw["State"]["StartedAt"],
+        }
+    volumes = {}
+    for name in docker("volume", "ls", "--quiet").splitlines():
+        top = docker("volume", "inspect", "--format", "{{.Mountpoint}}", name)
+        # The heartbeat writes all the time.
+        volumes[name] = "" if name == "beat" else hash_tree(top)
+    images = {line.split()[0]: line.split()[1] for line in docker("images", "--all", "--no-trunc", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}").splitlines()}
+    networks = sorted(docker("network", "ls", "--format", "{{.Name}}").splitlines())
+    sockets = subprocess.run(["ss", "-H", "-l", "-t", "-x", "-n", "-p"], check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
+    pid = subprocess.run(["systemctl", "show", "--property=MainPID", "--value", "docker.service"], check=True, stdout=subprocess.PIPE, text=True).stdout
+    return {
+        "root": info["DockerRootDir"],
+        "listens": sorted({line.split()[4] for line in sockets if '"dockerd"' in line and ("docker.sock" in line or line.startswith("tcp"))}),
+        "driver": info["Driver"],
+        "pid": int(pid),
+        "containers": containers,
+        "volumes": volumes,
+        "images": images,
+        "networks": networks,
+        "ended": docker("diff", "ended"),
+    }
+
+
+def gap(seconds: float) -> float:
+    top = docker("volume", "inspect", "--format", "{{.Mountpoint}}", "beat")
+    since = time.clock_gettime(time.CLOCK_BOOTTIME) - seconds
+    beats = [float(line) for line in pathlib.Path(top, "log").read_text().split() if float(line) > since]
+    return max(later - earlier for earlier, later in zip(beats, beats[1:]))
+
+
+def main() -> None:
+    command, *rest = sys.argv[1:]
+    if command == "seed":
+        make_images()
+        fill_volume("library", int(rest[0]))
+        make_containers()
+        BEFORE.write_text(json.dumps(snapshot(), indent=1))
+    elif command == "snapshot":
+        print(json.dumps(snapshot(), indent=1))
+    elif command == "gap":
+        print(f"{gap(float(rest[0])):.2f}")
+    else:
+        sys.exit(__doc__)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,39 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+# SPDX-FileCopyrightText: drydock.dockerd contributors
+
+"""Inventory of a Molecule scenario's lab hosts, in the group 'lab', from the platforms in its molecule.yml."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import subprocess
+
+import yaml
+
+HERE = pathlib.Path(__file__).resolve().parent
+
+
+def main() -> None:
+    scenario = pathlib.Path(os.environ["MOLECULE_SCENARIO_DIRECTORY"])
+    platforms = yaml.safe_load((scenario / "molecule.yml").read_text())["platforms"]
+    prefix = subprocess.check_output([HERE / "prefix.sh"], text=True).strip()
+    hosts = {}
+    for platform in platforms:
+        suite = platform.get("suite", platform["name"])
+        hosts[platform["name"]] = {
+            "ansible_connection": "community.docker.docker",
+            "ansible_host": f"{prefix}-{scenario.name}-{platform['name']}",
+            "ansible_python_interpreter": "/usr/bin/python3",
+            "lab_prefix": prefix,
+            "lab_image": subprocess.check_output([HERE / "image.sh", suite], text=True).strip(),
+            "lab_disk": platform.get("disk", "4G"),
+            "lab_files": platform.get("files", 200),
+        }
+    print(json.dumps({"lab": {"hosts": list(hosts)}, "_meta": {"hostvars": hosts}}))
+
+
+if __name__ == "__main__":
+    main()
