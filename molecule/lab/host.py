@@ -6,6 +6,7 @@
 
     lab-host seed FILES     create images, volumes, networks and containers; keep the picture in /var/lib/lab/before.json
     lab-host snapshot       print the picture as JSON
+    lab-host configuration  print a line for each file below /etc, and for each container (not with --files)
     lab-host gap SECONDS    print the longest silence of the heartbeat within the last SECONDS
 """
 
@@ -140,6 +141,20 @@ def snapshot() -> dict[str, object]:
     }
 
 
+def configuration(files_only: bool) -> str:
+    lines = []
+    for where, directories, files in sorted(os.walk("/etc")):
+        directories.sort()
+        for name in sorted(files):
+            path = pathlib.Path(where, name)
+            status = path.lstat()
+            content = os.readlink(path) if path.is_symlink() else hashlib.sha256(path.read_bytes()).hexdigest()
+            lines.append(f"{path} {status.st_mode:o} {status.st_uid} {content}")
+    if not files_only:
+        lines += sorted(f"container {line}" for line in docker("ps", "--all", "--no-trunc", "--format", "{{.ID}} {{.Names}} {{.State}}").splitlines())
+    return "\n".join(lines)
+
+
 def gap(seconds: float) -> float:
     top = docker("volume", "inspect", "--format", "{{.Mountpoint}}", "beat")
     since = time.clock_gettime(time.CLOCK_BOOTTIME) - seconds
@@ -156,6 +171,8 @@ def main() -> None:
         BEFORE.write_text(json.dumps(snapshot(), indent=1))
     elif command == "snapshot":
         print(json.dumps(snapshot(), indent=1))
+    elif command == "configuration":
+        print(configuration("--files" in rest))
     elif command == "gap":
         print(f"{gap(float(rest[0])):.2f}")
     else:

@@ -114,6 +114,10 @@ class Plan:
         writes = [f"write {change.path}" if change.after is not None else f"remove {change.path}" for change in self.files]
         reload_units = ["reload units"] if self.unit_changes else []
         if self.effect == "restart":
+            # The hold brings the new command with it, and its release lets systemd read the rest: only limits, environment and the
+            # like have to be read before the start, inside of the outage.
+            covered = not any(_unit.needs_restart(one.before, one.after) for one in self.files if one.path.endswith(".conf"))
+            reload_units = [] if covered else reload_units
             warm = ["warm copy"] if self.move else []
             final = ["final copy"] if self.move else []
             finish = ["finish"] if self.move else []

@@ -53,11 +53,12 @@ class Unit:
 
     def origin(self, flag: _unit.Flag) -> str:
         """Where a flag was written: a unit file, a drop-in, or the variable that brought it."""
+        written = " ".join(flag.words)
         for path, text in reversed(list(self.texts.items())):
-            if any(flag.words[0] in line for line in _unit.values([text], "Service", "ExecStart")):
+            if any(written in " ".join(line.split()) for line in _unit.values([text], "Service", "ExecStart")):
                 return path
         for name, value in self.environment.items():
-            if flag.words[0] in value.split():
+            if written in value:
                 return f"variable {name}"
         return self.fragment
 
@@ -194,7 +195,7 @@ class Systemd:
     def last_words(self, since: float) -> str:
         """dockerd's own complaint since a moment, without time stamps."""
         log = self.host.run("journalctl", "--unit", SERVICE, "--since", f"@{since:.6f}", "--output", "cat", "--no-pager").out
-        complaints = [line for line in log.splitlines() if re.search(r"failed to start|level=(fatal|error)|unable to configure|drydock:|panic:", line)]
+        complaints = [line for line in log.splitlines() if re.search(r"failed to |level=(fatal|error)|unable to configure|drydock:|panic:", line)]
         if not complaints:
             return ""
         match = re.search(r'msg="((?:[^"\\]|\\.)*)"', complaints[-1])

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# SPDX-FileCopyrightText: drydock.dockerd contributors
+
+"""What the scenarios' tests share: pictures of a host before and now, and its journal when a test fails."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import subprocess
+import typing as t
+
+import pytest
+
+
+@pytest.fixture
+def before(host: t.Any) -> dict[str, t.Any]:
+    """The picture that was taken when the host was filled."""
+    return json.loads(host.file("/var/lib/lab/before.json").content_string)
+
+
+@pytest.fixture
+def now(host: t.Any) -> dict[str, t.Any]:
+    """The picture of this moment."""
+    return json.loads(host.check_output("lab-host snapshot"))
+
+
+@pytest.fixture
+def api_over_tcp(host: t.Any) -> t.Callable[[str], t.Any]:
+    """Ask the host's daemon over plain TCP from outside of it."""
+    name = host.ansible.get_variables()["ansible_host"]
+    address = subprocess.check_output(["docker", "inspect", "--format", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", name], text=True).strip()
+
+    def ask(path: str) -> t.Any:
+        connection = http.client.HTTPConnection(address, 2375, timeout=10)
+        connection.request("GET", path)
+        return json.load(connection.getresponse())
+
+    return ask
+
+
+def as_it_was(picture: dict[str, t.Any]) -> dict[str, tuple[str, str]]:
+    """Containers by name with id and state."""
+    return {name: (one["id"], one["state"]) for name, one in picture["containers"].items()}
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> t.Iterator[None]:
+    """The daemon's journal beside a failed test."""
+    report = (yield).get_result()
+    host = getattr(item, "funcargs", {}).get("host")
+    if report.when == "call" and report.failed and host is not None:
+        report.sections.append(("journal of docker.service", host.run("journalctl --unit docker.service --no-pager --lines 60").stdout))
