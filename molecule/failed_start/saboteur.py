@@ -4,8 +4,8 @@
 
 """Makes the daemon's start fail after preflight and validation have passed, each time that a change is under way.
 
-    saboteur port    take the TCP port as soon as the daemon is held
-    saboteur root    break the volumes' database in the new root as soon as the configuration names it
+saboteur port    take the TCP port as soon as the daemon is held
+saboteur root    break the volumes' database in the new root as soon as the configuration names it
 """
 
 from __future__ import annotations

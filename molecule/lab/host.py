@@ -4,10 +4,10 @@
 
 """Runs on a lab host: fills its Docker, and takes pictures of what is there, with the docker client and plain files only.
 
-    lab-host seed FILES     create images, volumes, networks and containers; keep the picture in /var/lib/lab/before.json
-    lab-host snapshot       print the picture as JSON
-    lab-host configuration  print a line for each file below /etc, and for each container (not with --files)
-    lab-host gap SECONDS    print the longest silence of the heartbeat within the last SECONDS
+lab-host seed FILES     create images, volumes, networks and containers; keep the picture in /var/lib/lab/before.json
+lab-host snapshot       print the picture as JSON
+lab-host configuration  print a line for each file below /etc, and for each container (not with --files)
+lab-host gap SECONDS    print the longest silence of the heartbeat within the last SECONDS
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import tempfile
 import time
 
 BEFORE = pathlib.Path("/var/lib/lab/before.json")
-TOOLS = "sh sleep date cat sync mkdir dd tail sed echo touch ls rm nc httpd".split()
+TOOLS = ["sh", "sleep", "date", "cat", "sync", "mkdir", "dd", "tail", "sed", "echo", "touch", "ls", "rm", "nc", "httpd"]
 OBEY = "trap 'exit 0' TERM; while :; do sleep 0.2; done"
 BEAT = "trap 'exit 0' TERM; while :; do read up idle </proc/uptime; echo $up >>/beat/log; sleep 0.1; done"
 
@@ -94,7 +94,7 @@ def hash_tree(top: str) -> str:
     inodes: dict[int, int] = {}
     for where, directories, files in sorted(os.walk(top)):
         directories.sort()
-        for name in sorted(files) + [""]:
+        for name in [*sorted(files), ""]:
             path = os.path.join(where, name) if name else where
             status = os.lstat(path)
             link = inodes.setdefault(status.st_ino, len(inodes))

@@ -72,7 +72,7 @@ def _split_port(text: str, rest: str) -> tuple[str, int]:
     elif rest.count(":") > 1:
         raise DrydockError(f"Listen address '{text}' has an IPv6 address without brackets.", "Write it as tcp://[::1]:2376.")
     else:
-        host, colon, port = rest.partition(":")
+        host, _colon, port = rest.partition(":")
     if not port:
         return host, DEFAULT_PORT
     if not port.isdigit() or not 0 < int(port) < 65536:
@@ -93,4 +93,4 @@ def plain(addresses: t.Iterable[Address], settings: t.Mapping[str, t.Any]) -> li
     return [address for address in addresses if address.scheme == "tcp"]
 
 
-__all__ = ("Address", "DEFAULT_HOST", "parse", "plain", "verifies_clients")
+__all__ = ("DEFAULT_HOST", "Address", "parse", "plain", "verifies_clients")

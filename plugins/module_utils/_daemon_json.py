@@ -123,4 +123,4 @@ def render(settings: Settings) -> str:
     return json.dumps(settings, indent=4, ensure_ascii=False) + "\n"
 
 
-__all__ = ("Ask", "DATA_ROOT_OWNER", "MOVED_KEYS", "Owners", "Settings", "merge", "parse", "render")
+__all__ = ("DATA_ROOT_OWNER", "MOVED_KEYS", "Ask", "Owners", "Settings", "merge", "parse", "render")

@@ -58,7 +58,9 @@ class Engine:
     def _call(self, method: str, path: str, query: t.Mapping[str, t.Any]) -> t.Any:
         connection = _UnixConnection(self.path, self.timeout)
         try:
-            connection.request(method, path + ("?" + urllib.parse.urlencode(query) if query else ""), headers={"Content-Length": "0"} if method == "POST" else {})
+            connection.request(
+                method, path + ("?" + urllib.parse.urlencode(query) if query else ""), headers={"Content-Length": "0"} if method == "POST" else {}
+            )
             answer = connection.getresponse()
             body = answer.read()
         except (OSError, http.client.HTTPException) as exc:

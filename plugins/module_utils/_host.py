@@ -46,7 +46,9 @@ class Places:
 
 def _run(argv: t.Sequence[str], timeout: float | None, stdin: bytes | None) -> Result:
     try:
-        done = subprocess.run(list(argv), input=stdin, stdin=None if stdin is not None else subprocess.DEVNULL, capture_output=True, timeout=timeout, check=False)
+        done = subprocess.run(
+            list(argv), input=stdin, stdin=None if stdin is not None else subprocess.DEVNULL, capture_output=True, timeout=timeout, check=False
+        )
     except FileNotFoundError as exc:
         return Result(tuple(argv), 127, "", f"{exc.filename}: command not found")
     except subprocess.TimeoutExpired:

@@ -62,7 +62,9 @@ class Journal:
                 os.close(fd)
         except OSError as exc:
             shutil.rmtree(self.directory)
-            raise DrydockError(f"There is no room for a journal of {_RESERVE >> 20} MiB in {self._host.places.state}: {exc.strerror}.", "Free that much and run again.") from exc
+            raise DrydockError(
+                f"There is no room for a journal of {_RESERVE >> 20} MiB in {self._host.places.state}: {exc.strerror}.", "Free that much and run again."
+            ) from exc
         os.unlink(reserve)
         _files.write(os.path.join(self.directory, "plan.json"), json.dumps(plan), 0o600)
 

@@ -97,7 +97,7 @@ class Inventory:
 
 @dataclasses.dataclass(frozen=True)
 class State:
-    """Everything that planning needs to know."""
+    """Everything that planning needs to know; `device_volumes` are the volumes that dockerd itself mounts."""
 
     engine_version: str
     pid: int
@@ -109,6 +109,7 @@ class State:
     marker: str
     info: t.Dict[str, t.Any]
     inventory: Inventory
+    device_volumes: t.FrozenSet[str]
     mounts: t.List[_mounts.Mount]
     fstab: str
     socket: t.Optional[str]
@@ -216,6 +217,7 @@ def observe(host: Host) -> State:
     socket = find_socket(addresses(in_force), systemd_socket) if pid else None
     info: dict[str, t.Any] = {}
     inventory = Inventory({}, {}, (), {})
+    device_volumes: frozenset[str] = frozenset()
     if pid and not socket:
         raise DrydockError("The running daemon has no unix socket, so it cannot be changed safely.", "Add fd:// to its listen addresses and restart it.")
     if socket:
@@ -223,6 +225,7 @@ def observe(host: Host) -> State:
         info = engine.get("/info")
         version = info["ServerVersion"]
         inventory = take_inventory(engine)
+        device_volumes = frozenset(one["Name"] for one in engine.get("/volumes").get("Volumes") or [] if (one.get("Options") or {}).get("device"))
     else:
         match = re.search(r"version ([^,\s]+)", host.must(unit.effective(unit.ours)[0], "--version").out)
         version = match[1] if match else ""
@@ -237,6 +240,7 @@ def observe(host: Host) -> State:
         marker=marker,
         info=info,
         inventory=inventory,
+        device_volumes=device_volumes,
         mounts=_mounts.parse_mountinfo(_files.read(host.places.mountinfo) or ""),
         fstab=_files.read(host.places.fstab) or "",
         socket=socket,
@@ -286,10 +290,10 @@ def _container(raw: dict[str, t.Any]) -> Container:
 
 
 __all__ = (
-    "Container",
     "DEFAULT_DATA_ROOT",
-    "Inventory",
     "OWNERS_FILE",
+    "Container",
+    "Inventory",
     "State",
     "addresses",
     "dump_owners",

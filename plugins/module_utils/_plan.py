@@ -183,7 +183,9 @@ def make_plan(state: State, request: Request, units_directory: str, daemon_json_
         why=tuple(why),
         move=Move(state.data_root, path or "", marker, request.keep_source, request.verify, request.bandwidth_limit) if moving else None,
         before=Side(tuple(state.unit.effective(state.unit.ours)), before, state.socket, state.data_root),
-        after=Side(tuple(state.unit.effective(drop_ins)), after, find_socket(addresses(after), state.systemd_socket), path if moving and path else state.data_root),
+        after=Side(
+            tuple(state.unit.effective(drop_ins)), after, find_socket(addresses(after), state.systemd_socket), path if moving and path else state.data_root
+        ),
         file_settings=settings,
         owners=owners,
         marker=marker,
@@ -225,9 +227,7 @@ def differing_keys(state: State, before: t.Mapping[str, t.Any], after: t.Mapping
     return sorted(key for key in {*before, *after} if value(before, key) != value(after, key))
 
 
-def _effect(
-    state: State, request: Request, before: dict[str, t.Any], after: dict[str, t.Any], files: list[FileChange], moving: bool
-) -> tuple[str, list[str]]:
+def _effect(state: State, request: Request, before: dict[str, t.Any], after: dict[str, t.Any], files: list[FileChange], moving: bool) -> tuple[str, list[str]]:
     """How much the daemon is disturbed, and by what."""
     if not state.pid:
         return "none", []
@@ -265,8 +265,8 @@ def drop_in_problems(state: State, owners: Owners) -> list[DrydockError]:
 
 
 __all__ = (
-    "FileChange",
     "MARKER_MARK",
+    "FileChange",
     "Move",
     "Plan",
     "Request",

@@ -43,11 +43,14 @@ _UNUSABLE = {
 }
 _PLAIN_DRIVERS = frozenset({"overlay2", "overlay", "vfs", "fuse-overlayfs", "aufs", "overlayfs", "native"})
 _SYSTEM_DIRECTORIES = frozenset(
-    "/ /bin /boot /dev /etc /home /lib /lib32 /lib64 /media /mnt /opt /proc /root /run /sbin /srv /sys /tmp /usr /var /var/lib /var/log /var/run".split()
-)
+    {
+        "/", "/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/lib32", "/lib64", "/media", "/mnt", "/opt", "/proc", "/root", "/run", "/sbin",
+        "/srv", "/sys", "/tmp", "/usr", "/var", "/var/lib", "/var/log", "/var/run",
+    }
+)  # fmt: skip
 _VOLATILE = ("/dev", "/proc", "/run", "/sys", "/tmp", "/var/run", "/var/tmp")
-# What dockerd itself mounts below its root while containers run.
-_DOCKERS_OWN = re.compile(r"(overlay2|overlay|fuse-overlayfs|aufs|btrfs|zfs|vfs|rootfs|containers|volumes|plugins|buildkit|containerd)(/|$)|$")
+# What dockerd itself mounts below its root while containers run, volumes aside.
+_DOCKERS_OWN = re.compile(r"(overlay2|overlay|fuse-overlayfs|aufs|btrfs|zfs|vfs|rootfs|containers|plugins|buildkit|containerd)/")
 _MARGIN_BYTES, _MARGIN_SHARE = 64 << 20, 0.05
 
 
@@ -79,7 +82,9 @@ class Forecast:
     files: int
 
 
-def preflight(host: Host, state: State, plan: Plan, request: Request, problems: t.Iterable[DrydockError], check_mode: bool) -> tuple[list[Finding], Forecast | None]:
+def preflight(
+    host: Host, state: State, plan: Plan, request: Request, problems: t.Iterable[DrydockError], check_mode: bool
+) -> tuple[list[Finding], Forecast | None]:
     """All findings, and the forecast of a move."""
     findings = [Finding("conflict", ERROR, one.sentence, one.hint) for one in problems]
     findings += [Finding("drop-in-name", ERROR, one.sentence, one.hint) for one in drop_in_problems(state, plan.owners)]
@@ -96,7 +101,14 @@ def preflight(host: Host, state: State, plan: Plan, request: Request, problems: 
             forecast, space = _space_findings(plan.move)
             findings += space
     if plan.effect == "none" and plan.why and state.pid:
-        findings.append(Finding("restart-pending", WARNING, f"The running daemon does not have this in force: {'; '.join(plan.why)}.", "Run again with restart: auto, or restart it."))
+        findings.append(
+            Finding(
+                "restart-pending",
+                WARNING,
+                f"The running daemon does not have this in force: {'; '.join(plan.why)}.",
+                "Run again with restart: auto, or restart it.",
+            )
+        )
     if not any(one.severity == ERROR for one in findings):
         findings += list(_validate(host, state, plan, check_mode))
     return findings, forecast
@@ -110,7 +122,9 @@ def _owner_findings(plan: Plan) -> t.Iterator[Finding]:
             if role and role not in allowed.get(owner, set()):
                 yield Finding("wrong-role", ERROR, f"Key '{key}' cannot be set by owner '{owner}'.", f"Use role {role} for it.")
     if "restart" in plan.file_settings:
-        yield Finding("restart-key", ERROR, "daemon.json has the key 'restart', which keeps or starts all containers at once.", "Remove it; true is the default.")
+        yield Finding(
+            "restart-key", ERROR, "daemon.json has the key 'restart', which keeps or starts all containers at once.", "Remove it; true is the default."
+        )
 
 
 def _address_findings(state: State, plan: Plan) -> t.Iterator[Finding]:
@@ -123,12 +137,15 @@ def _address_findings(state: State, plan: Plan) -> t.Iterator[Finding]:
     allowed = any(ask.allow_insecure for ask in plan.owners.values())
     for address in _addresses.plain(parsed, plan.after.settings):
         if address.loopback:
-            yield Finding("plain-loopback", WARNING, f"{address.text} is open to every user of this host: whoever reaches it is root.", "Set up TLS to close it.")
+            yield Finding(
+                "plain-loopback", WARNING, f"{address.text} is open to every user of this host: whoever reaches it is root.", "Set up TLS to close it."
+            )
         elif not allowed:
             yield Finding(
                 "open-api",
                 ERROR,
-                f"{address.text} would give root on this host to everybody who reaches it: there is no TLS client verification ({_source(state, plan, address.text)}).",
+                f"{address.text} would give root on this host to everybody who reaches it: "
+                f"there is no TLS client verification ({_source(state, plan, address.text)}).",
                 "Set docker_listen_tls_ca, _cert and _key, or docker_listen_allow_insecure: true if the network is safe.",
             )
     for key in ("tlscacert", "tlscert", "tlskey"):
@@ -136,7 +153,9 @@ def _address_findings(state: State, plan: Plan) -> t.Iterator[Finding]:
         if path and not os.path.isfile(path):
             yield Finding("tls-file", ERROR, f"{key} {path} does not exist on this host.", "Put the certificate there first.")
     if any(one.scheme == "fd" for one in parsed) and state.systemd_socket is None:
-        yield Finding("no-socket-unit", ERROR, "fd:// needs docker.socket, which this host does not have or has masked.", "Use unix:///var/run/docker.sock instead.")
+        yield Finding(
+            "no-socket-unit", ERROR, "fd:// needs docker.socket, which this host does not have or has masked.", "Use unix:///var/run/docker.sock instead."
+        )
     before = set(addresses(plan.before.settings)) if state.pid else set()
     for address in parsed:
         if address.scheme == "tcp" and address.text not in before:
@@ -168,7 +187,9 @@ def _bind_finding(address: _addresses.Address) -> t.Iterator[Finding]:
             if exc.errno == errno.EADDRINUSE:
                 yield Finding("address-in-use", ERROR, f"{address.text} is taken: another process listens there.", "Choose another port, or stop that process.")
             elif exc.errno == errno.EADDRNOTAVAIL:
-                yield Finding("address-not-here", ERROR, f"{address.text} is not an address of this host.", "Use one that 'ip address' shows, or tcp://0.0.0.0 for all.")
+                yield Finding(
+                    "address-not-here", ERROR, f"{address.text} is not an address of this host.", "Use one that 'ip address' shows, or tcp://0.0.0.0 for all."
+                )
             else:
                 yield Finding("address-refused", ERROR, f"{address.text} cannot be listened on: {exc.strerror}.")
 
@@ -189,7 +210,12 @@ def _flag_findings(state: State, plan: Plan) -> t.Iterator[Finding]:
         for flag in _unit.parse_flags(_unit.expand(state.unit.command, state.unit.environment)[1:]):
             origin = state.unit.origin(flag)
             if flag.key == "hosts" and flag.value not in asked and origin != state.unit.fragment:
-                yield Finding("foreign-address", ERROR, f"{origin} lets the daemon listen on {flag.value}, which is not asked for.", "Add it to docker_listen_addresses, or remove it there.")
+                yield Finding(
+                    "foreign-address",
+                    ERROR,
+                    f"{origin} lets the daemon listen on {flag.value}, which is not asked for.",
+                    "Add it to docker_listen_addresses, or remove it there.",
+                )
 
 
 def _hidden_data_findings(state: State, plan: Plan) -> t.Iterator[Finding]:
@@ -199,7 +225,12 @@ def _hidden_data_findings(state: State, plan: Plan) -> t.Iterator[Finding]:
         before = plan.before.settings.get(key, state.info.get("Driver") if key == "storage-driver" else None)
         after = plan.after.settings.get(key, before)
         if before != after:
-            yield Finding("hides-data", ERROR, f"Setting '{key}' to '{after}' would hide the images and containers that this host has.", "Remove them first, or leave the key alone.")
+            yield Finding(
+                "hides-data",
+                ERROR,
+                f"Setting '{key}' to '{after}' would hide the images and containers that this host has.",
+                "Remove them first, or leave the key alone.",
+            )
 
 
 def _path_findings(path: str) -> t.Iterator[Finding]:
@@ -207,7 +238,9 @@ def _path_findings(path: str) -> t.Iterator[Finding]:
     if not os.path.isabs(path):
         yield Finding("path-relative", ERROR, f"Data root '{path}' is a relative path.", hint)
     elif not re.fullmatch(r"[A-Za-z0-9_./+@=-]+", path):
-        yield Finding("path-characters", ERROR, f"Data root '{path}' has characters that mounts or units treat specially.", "Use letters, digits and . _ + @ = - only.")
+        yield Finding(
+            "path-characters", ERROR, f"Data root '{path}' has characters that mounts or units treat specially.", "Use letters, digits and . _ + @ = - only."
+        )
     elif os.path.normpath(path) in _SYSTEM_DIRECTORIES:
         yield Finding("path-system", ERROR, f"Data root '{path}' is a system directory.", hint)
     elif any(_mounts.is_below(os.path.realpath(path), one) for one in _VOLATILE):
@@ -216,7 +249,9 @@ def _path_findings(path: str) -> t.Iterator[Finding]:
 
 def _move_findings(host: Host, state: State, move: Move, request: Request) -> t.Iterator[Finding]:
     if not state.pid:
-        yield Finding("daemon-down", ERROR, "The daemon is not running, so what has to arrive cannot be known.", "Start it, then run again: systemctl start docker.")
+        yield Finding(
+            "daemon-down", ERROR, "The daemon is not running, so what has to arrive cannot be known.", "Start it, then run again: systemctl start docker."
+        )
         return
     if request.restart == "never":
         yield Finding("restart-never", ERROR, f"The data cannot move to {move.target} without a restart of the daemon.", "Leave out restart: never.")
@@ -224,23 +259,42 @@ def _move_findings(host: Host, state: State, move: Move, request: Request) -> t.
         yield Finding("no-rsync", ERROR, "rsync is not installed on this host.", "Install the package rsync.")
     for flag in _unit.parse_flags(state.unit.effective(state.unit.ours)[1:]):
         if flag.key in ("data-root", "live-restore"):
-            yield Finding("flag", ERROR, f"{' '.join(flag.words)} is given as a flag in {state.unit.origin(flag)}.", "Remove it there; for live-restore use daemon.json.")
+            yield Finding(
+                "flag", ERROR, f"{' '.join(flag.words)} is given as a flag in {state.unit.origin(flag)}.", "Remove it there; for live-restore use daemon.json."
+            )
     driver = state.info.get("Driver", "")
     if driver not in _PLAIN_DRIVERS:
         yield Finding("storage-driver", ERROR, f"Storage driver '{driver}' does not keep its data in plain files.", "It cannot be moved by copying.")
     if (state.info.get("Swarm") or {}).get("ControlAvailable") and not request.allow_swarm_manager:
-        yield Finding("swarm-manager", ERROR, "This host is a swarm manager; while its daemon is down the cluster may lose its majority.", "Set docker_data_root_allow_swarm_manager: true to move all the same.")
+        yield Finding(
+            "swarm-manager",
+            ERROR,
+            "This host is a swarm manager; while its daemon is down the cluster may lose its majority.",
+            "Set docker_data_root_allow_swarm_manager: true to move all the same.",
+        )
     yield from _place_findings(host, state, move, request)
     for mount in state.mounts:
-        if mount.point != move.source and _mounts.is_below(mount.point, move.source):
-            if not _DOCKERS_OWN.match(mount.point[len(move.source) + 1 :]):
-                yield Finding("mount-below", ERROR, f"{mount.point} is mounted below the old data root and is not Docker's.", "Unmount it first.")
+        if mount.point != move.source and _mounts.is_below(mount.point, move.source) and not _is_dockers(mount.point[len(move.source) + 1 :], state):
+            yield Finding("mount-below", ERROR, f"{mount.point} is mounted below the old data root and is not Docker's.", "Unmount it first.")
     for container in state.inventory.containers.values():
         if container.auto_remove and container.alive:
-            yield Finding("auto-remove", WARNING, f"Container {container.name} was started with --rm: the daemon's stop removes it, with its anonymous volumes.")
+            yield Finding(
+                "auto-remove", WARNING, f"Container {container.name} was started with --rm: the daemon's stop removes it, with its anonymous volumes."
+            )
         for bind in container.binds:
             if _mounts.is_below(bind, move.source):
-                yield Finding("bind-below", WARNING, f"Container {container.name} mounts {bind} by its path, which will not exist any more.", "Create it again with the new path.")
+                yield Finding(
+                    "bind-below",
+                    WARNING,
+                    f"Container {container.name} mounts {bind} by its path, which will not exist any more.",
+                    "Create it again with the new path.",
+                )
+
+
+def _is_dockers(path: str, state: State) -> bool:
+    """Whether dockerd mounted this path below its root: it does so for layers, and for volumes that name a device."""
+    volume = re.fullmatch(r"volumes/([^/]+)/_data", path)
+    return volume[1] in state.device_volumes if volume else bool(_DOCKERS_OWN.match(path))
 
 
 def _place_findings(host: Host, state: State, move: Move, request: Request) -> t.Iterator[Finding]:
@@ -257,7 +311,12 @@ def _place_findings(host: Host, state: State, move: Move, request: Request) -> t
     if os.path.isdir(move.target):
         names = set(os.listdir(move.target)) - {"lost+found"}
         if names and _tree.COPY_MARK not in names:
-            yield Finding("not-empty", ERROR, f"{move.target} is not empty: it holds {', '.join(sorted(names)[:3])}.", "Empty it or choose another path; what is there was not put there by a move.")
+            yield Finding(
+                "not-empty",
+                ERROR,
+                f"{move.target} is not empty: it holds {', '.join(sorted(names)[:3])}.",
+                "Empty it or choose another path; what is there was not put there by a move.",
+            )
     mount = _mounts.mount_of(target, state.mounts)
     if mount is None:
         yield Finding("no-mount", ERROR, f"No file system holds {move.target}.", "Mount one there.")
@@ -270,7 +329,9 @@ def _place_findings(host: Host, state: State, move: Move, request: Request) -> t
     if mount.fstype == "xfs" and "ftype=0" in host.run("xfs_info", mount.point).out:
         yield Finding("no-d-type", ERROR, f"The xfs on {mount.point} was made with ftype=0, which overlay2 cannot use.", "Make it anew with ftype=1.")
     if mount.point != "/" and not _is_persistent(host, state, mount):
-        severity, hint = (ERROR, "Put it into /etc/fstab, or set docker_data_root_require_persistent_mount: false.") if request.require_persistent_mount else (WARNING, "")
+        severity, hint = (
+            (ERROR, "Put it into /etc/fstab, or set docker_data_root_require_persistent_mount: false.") if request.require_persistent_mount else (WARNING, "")
+        )
         yield Finding("not-persistent", severity, f"{mount.point} is mounted by hand: neither /etc/fstab nor a mount unit brings it back after a boot.", hint)
     device = _mounts.in_fstab(mount.point, state.fstab)
     if device and re.match(r"/dev/(sd|vd|xvd|nvme)", device):
@@ -317,4 +378,4 @@ def _validate(host: Host, state: State, plan: Plan, check_mode: bool) -> t.Itera
         yield Finding("validate", ERROR, f"dockerd rejects the new configuration: {words}.", "Correct what is asked for.")
 
 
-__all__ = ("ERROR", "Finding", "Forecast", "WARNING", "preflight")
+__all__ = ("ERROR", "WARNING", "Finding", "Forecast", "preflight")

@@ -105,7 +105,9 @@ class Systemd:
         directories = (places.units, places.runtime_units, *_VENDOR_DIRECTORIES)
         fragment = next((os.path.join(one, SERVICE) for one in directories if os.path.lexists(os.path.join(one, SERVICE))), None)
         if fragment is None:
-            raise DrydockError("This host has no docker.service: the engine is not installed.", "Install it first, for example from the package docker.io or docker-ce.")
+            raise DrydockError(
+                "This host has no docker.service: the engine is not installed.", "Install it first, for example from the package docker.io or docker-ce."
+            )
         text = _files.read(fragment) or ""
         if not text.strip():
             raise DrydockError(f"docker.service is masked by {fragment}.", "Unmask it: systemctl unmask docker.service.")
@@ -142,7 +144,9 @@ class Systemd:
         /run: a reboot clears it.
         """
         condition = f"[Unit]\nConditionPathExists=!{self.host.places.hold}\n"
-        service = f"{condition}[Service]\nTimeoutStopSec=infinity\nExecStart=\nExecStart={_unit.quote([*command, '--restart=false'])}\n"
+        # The words are expanded already; what looks like a variable or a specifier now is meant literally.
+        literal = [word.replace("$", "$$").replace("%", "%%") for word in command]
+        service = f"{condition}[Service]\nTimeoutStopSec=infinity\nExecStart=\nExecStart={_unit.quote([*literal, '--restart=false'])}\n"
         _files.write(self._hold_path(SERVICE), service)
         if SOCKET in self.units():
             _files.write(self._hold_path(SOCKET), condition)

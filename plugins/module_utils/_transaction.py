@@ -60,7 +60,9 @@ def locked(host: Host, what: str) -> t.Iterator[None]:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as exc:
             stream.seek(0)
-            raise DrydockError(f"Another change of this host's Docker daemon is under way: {stream.read().strip() or 'unknown'}.", "Wait until it ends.") from exc
+            raise DrydockError(
+                f"Another change of this host's Docker daemon is under way: {stream.read().strip() or 'unknown'}.", "Wait until it ends."
+            ) from exc
         stream.truncate(0)
         since = datetime.datetime.fromtimestamp(host.now()).astimezone().isoformat(timespec="seconds")
         stream.write(f"{what}, process {os.getpid()}, since {since}")
@@ -122,7 +124,7 @@ class Transaction:
         for number in range(1, _WARM_PASSES + 1):
             sent = copier.warm_pass()
             self.host.say(f"warm copy, pass {number}: {_tree.human(sent.bytes)} in {sent.files:,} files")
-            if sent.bytes < _SMALL_PASS and number > 1 or (last is not None and sent.bytes > last / 2):
+            if (sent.bytes < _SMALL_PASS and number > 1) or (last is not None and sent.bytes > last / 2):
                 break
             last = sent.bytes
         if move.verify == "checksum":
@@ -162,7 +164,10 @@ class Transaction:
         self.outcome.bytes, self.outcome.files = whole.bytes, whole.files
         self.host.say(f"final copy: {_tree.human(sent.bytes)} in {sent.files:,} files")
         _stored_paths.rewrite_all(move.target)
-        _files.write(os.path.join(move.target, move.marker), f"The data root of this host's Docker daemon, moved from {move.source}. docker.service does not start without this file.\n")
+        _files.write(
+            os.path.join(move.target, move.marker),
+            f"The data root of this host's Docker daemon, moved from {move.source}. docker.service does not start without this file.\n",
+        )
         copier.sync(move.target)
 
     def _nothing_left_alive(self, source: str) -> None:

@@ -94,7 +94,6 @@ dockerd:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.drydock.dockerd.plugins.module_utils._errors import DrydockError
 from ansible_collections.drydock.dockerd.plugins.module_utils._host import Host
 from ansible_collections.drydock.dockerd.plugins.module_utils._info import describe

@@ -119,7 +119,6 @@ forecast:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.drydock.dockerd.plugins.module_utils._change import change
 from ansible_collections.drydock.dockerd.plugins.module_utils._errors import DrydockError
 from ansible_collections.drydock.dockerd.plugins.module_utils._host import Host

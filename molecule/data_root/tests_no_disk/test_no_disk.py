@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # SPDX-FileCopyrightText: drydock.dockerd contributors
 
+
 def test_daemon_does_not_start_empty(host):
     assert host.run("docker info").rc != 0
     assert host.run("pgrep --exact dockerd").rc != 0

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # SPDX-FileCopyrightText: drydock.dockerd contributors
 
+
 def test_daemon_uses_the_new_root_after_a_kill_and_a_boot(now):
     assert now["root"] == "/mnt/data/docker"
 

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # SPDX-FileCopyrightText: drydock.dockerd contributors
 
-from conftest import as_it_was
-
 
 def test_daemon_was_never_stopped(before, now):
     assert now["pid"] == before["pid"]
