@@ -179,6 +179,7 @@ class Systemd:
         :raises CommandFailed: with dockerd's own last words.
         """
         units = self.units()
+        self._wait_for_jobs(units)
         began = self.host.now()
         self.host.run("systemctl", "reset-failed", *units)
         _files.remove(self.host.places.hold)
@@ -186,6 +187,11 @@ class Systemd:
         # A unit whose assertion or condition failed is skipped with rc 0.
         if result.rc != 0 or not self.main_pid():
             raise CommandFailed(f"dockerd does not start: {self.last_words(began) or result.words or 'no message'}.")
+
+    def _wait_for_jobs(self, units: list[str]) -> None:
+        """Let a stop that an interrupted run left under way come to its end: it cannot be cancelled."""
+        while any(self.show(unit, "Job").get("Job", "") not in ("", "0") for unit in units):
+            self.host.sleep(0.05)
 
     def signal_reload(self) -> None:
         """Let dockerd read daemon.json again (SIGHUP); says nothing about the outcome."""
