@@ -30,7 +30,7 @@ test-all: setup ## all tests, and the matrix of engines
 	@python3 tests/run.py --all
 
 lint: setup ## the linters only
-	@python3 tests/run.py yamllint ruff ansible-lint
+	@python3 tests/run.py yamllint ruff ruff-format ansible-lint
 
 unit: setup ## the unit tests only
 	@python3 tests/run.py unit

@@ -110,7 +110,7 @@ def main() -> int:
         for one, was in sorted(before["containers"].items())
     ]
     for label, was, now in rows:
-        print(f"  {label:<34} {was:<24} {now}")
+        print(f"  {label:<42} {was:<24} {now}")
     print(f"\n  {words[0] if words else 'no summary'}")
 
     def ids(picture: dict[str, t.Any]) -> dict[str, tuple[str, str]]:

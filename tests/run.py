@@ -35,6 +35,16 @@ class Part:
     name: str
     command: tuple[str, ...]
     has_tests: bool = False
+    suites: str = ""
+
+
+def matrix() -> list[Part]:
+    """The engines that the scenarios themselves do not cover."""
+    return [
+        Part(f"matrix:{name}:{suite}", ("molecule", "test", "--scenario-name", name), has_tests=True, suites=suite)
+        for suite in ("bullseye", "forky")
+        for name in ("data_root", "daemon", "listen")
+    ]
 
 
 def parts() -> list[Part]:
@@ -60,6 +70,7 @@ def run(part: Part) -> tuple[bool, int, int]:
     environment = {
         **os.environ,
         "DRYDOCK_REPORTS": str(reports),
+        "LAB_SUITES": part.suites,
         "PYTHONPATH": os.environ["ANSIBLE_COLLECTIONS_PATH"],
         "PYTHONDONTWRITEBYTECODE": "1",
         "NO_COLOR": "1",
@@ -73,7 +84,7 @@ def run(part: Part) -> tuple[bool, int, int]:
     if part.has_tests and not passed:
         text += "\nno test was collected\n"
         good = False
-    missing = [line for line in text.splitlines() if part.name.startswith("molecule:") and any(word in line for word in MISSING) and "default" not in line]
+    missing = [line for line in text.splitlines() if part.command[0] == "molecule" and any(word in line for word in MISSING) and "default" not in line]
     if missing:
         text += "\nnot everything was run:\n" + "\n".join(missing) + "\n"
         good = False
@@ -93,13 +104,14 @@ def count(reports: pathlib.Path) -> tuple[int, int]:
 
 
 def main(arguments: list[str]) -> int:
-    known = parts()
+    known = [*parts(), *matrix()]
     names = [one for one in arguments if not one.startswith("--")]
     unknown = set(names) - {part.name for part in known}
     if unknown:
         sys.exit(f"no such part: {', '.join(sorted(unknown))}; there are: {', '.join(part.name for part in known)}")
     rows = []
-    for part in [one for one in known if not names or one.name in names]:
+    chosen = known if "--all" in arguments else parts()
+    for part in [one for one in known if one.name in names] if names else chosen:
         print(f"{part.name} ...", flush=True)
         began = time.monotonic()
         good, passed, failed = run(part)

@@ -14,7 +14,7 @@ prefix=$("$(dirname "$0")/prefix.sh")
 
 docker volume create --label "drydock-lab=$prefix" "$name-lib" >/dev/null
 docker run --detach --name "$name" --hostname "${name##*-}" --label "drydock-lab=$prefix" \
-    --volume "$name-lib:/var/lib" --tmpfs /run --tmpfs /tmp --env "LAB_DISK=$disk" --stop-signal SIGRTMIN+3 \
+    --volume "$name-lib:/var/lib" --tmpfs /run --tmpfs /tmp --env "LAB_NAME=$name" --env "LAB_DISK=$disk" --stop-signal SIGRTMIN+3 \
     --cap-add ALL --cap-drop SYS_RESOURCE --device-cgroup-rule 'a *:* rwm' --cgroupns private \
     --security-opt seccomp=unconfined --security-opt apparmor=unconfined --security-opt systempaths=unconfined \
     "$image" >/dev/null

@@ -16,17 +16,18 @@ for n in $(seq 0 63); do
     [ -e "/dev/loop$n" ] || mknod "/dev/loop$n" b 7 "$n"
 done
 
-# The second disk, once: an ext4 in an image file that systemd mounts on /mnt/data.
+# The second disk, once: an ext4 in an image file that systemd mounts on /mnt/data. All instances share the kernel's loop devices,
+# and some versions of mount take one whose file has the same name: so the name is this instance's own.
 if ! [ -e /var/lib/lab/installed ]; then
     mkdir -p /var/lib/lab /mnt/data /etc/systemd/system/local-fs.target.wants
-    truncate -s "${LAB_DISK:-4G}" /var/lib/lab/data.img
-    mkfs.ext4 -q /var/lib/lab/data.img
+    truncate -s "$LAB_DISK" "/var/lib/lab/$LAB_NAME.img"
+    mkfs.ext4 -q "/var/lib/lab/$LAB_NAME.img"
     cat >/etc/systemd/system/mnt-data.mount <<UNIT
 [Unit]
 Description=The data partition
 
 [Mount]
-What=/var/lib/lab/data.img
+What=/var/lib/lab/$LAB_NAME.img
 Where=/mnt/data
 Type=ext4
 Options=loop

@@ -19,6 +19,9 @@ HERE = pathlib.Path(__file__).resolve().parent
 def main() -> None:
     scenario = pathlib.Path(os.environ["MOLECULE_SCENARIO_DIRECTORY"])
     platforms = yaml.safe_load((scenario / "molecule.yml").read_text())["platforms"]
+    if os.environ.get("LAB_SUITES"):
+        # The matrix of engines: the same scenario on other suites.
+        platforms = [{"name": suite} for suite in os.environ["LAB_SUITES"].split()]
     prefix = subprocess.check_output([HERE / "prefix.sh"], text=True).strip()
     hosts = {}
     for platform in platforms:

@@ -75,7 +75,7 @@ def _split_port(text: str, rest: str) -> tuple[str, int]:
         host, _colon, port = rest.partition(":")
     if not port:
         return host, DEFAULT_PORT
-    if not port.isdigit() or not 0 < int(port) < 65536:
+    if not (port.isascii() and port.isdigit()) or not 0 < int(port) < 65536:
         raise DrydockError(f"Listen address '{text}' has the port '{port}'.", "A port is a number from 1 to 65535.")
     return host, int(port)
 

@@ -16,7 +16,7 @@ import typing as t
 def read(path: str) -> str | None:
     """The text of a file, or None if there is none."""
     try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as stream:
+        with open(path, encoding="utf-8", errors="surrogateescape", newline="") as stream:
             return stream.read()
     except FileNotFoundError:
         return None
@@ -53,11 +53,14 @@ def write(path: str, text: str, mode: int = 0o644) -> None:
     make_directories(os.path.dirname(path))
     temporary = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.drydock-new")
     try:
-        with open(temporary, "w", encoding="utf-8", errors="surrogateescape") as stream:
+        # Nobody else may read it before it has the mode that it is meant to have.
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with open(fd, "w", encoding="utf-8", errors="surrogateescape", newline="") as stream:
             stream.write(text)
             stream.flush()
-            os.fchmod(stream.fileno(), mode)
-            if os.path.exists(path):
+            if not os.path.exists(path):
+                os.fchmod(fd, mode)
+            else:
                 before = os.stat(path)
                 os.fchown(stream.fileno(), before.st_uid, before.st_gid)
                 shutil.copystat(path, temporary)

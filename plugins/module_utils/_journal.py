@@ -74,7 +74,8 @@ class Journal:
 
     def note(self, event: str, step: str, **facts: t.Any) -> None:
         """Append a line durably; event is 'begin' or 'done'."""
-        line = json.dumps({"at": self._host.now(), "event": event, "step": step, **facts}) + "\n"
+        # A line feed first: a line that a crash cut short spoils only itself.
+        line = "\n" + json.dumps({"at": self._host.now(), "event": event, "step": step, **facts})
         fd = os.open(os.path.join(self.directory, "log.jsonl"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
             os.write(fd, line.encode())
@@ -83,13 +84,13 @@ class Journal:
             os.close(fd)
 
     def lines(self) -> list[dict[str, t.Any]]:
-        """What was noted so far; a last line that a crash cut short is left out."""
+        """What was noted so far; a line that a crash cut short is left out."""
         found = []
         for line in (_files.read(os.path.join(self.directory, "log.jsonl")) or "").splitlines():
             try:
                 found.append(json.loads(line))
             except ValueError:
-                break
+                continue
         return found
 
     def commit(self) -> None:

@@ -23,7 +23,7 @@ class Mount:
 
 
 def _unescape(text: str) -> str:
-    for code, char in (("040", " "), ("011", "\t"), ("012", "\n"), ("134", "\\")):
+    for code, char in (("040", " "), ("011", "\t"), ("012", "\n"), ("043", "#"), ("134", "\\")):
         text = text.replace("\\" + code, char)
     return text
 

@@ -138,6 +138,11 @@ class State:
         root = self.info.get("DockerRootDir") or self.in_force.get("data-root", DEFAULT_DATA_ROOT)
         return os.path.dirname(root) if remapped and re.fullmatch(r"\d+\.\d+", os.path.basename(root)) else root
 
+    @property
+    def snapshotter(self) -> bool:
+        """Whether images lie in containerd's store and not below the data root."""
+        return any("io.containerd.snapshotter" in " ".join(pair) for pair in self.info.get("DriverStatus") or [])
+
     def effective(self, settings: t.Mapping[str, t.Any], drop_ins: t.Mapping[str, str]) -> dict[str, t.Any]:
         """What dockerd would get with this file and these drop-ins of ours."""
         return {**settings, **_unit.flags_as_settings(_unit.parse_flags(self.unit.effective(drop_ins)[1:]))}

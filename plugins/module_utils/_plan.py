@@ -87,7 +87,8 @@ class Plan:
     """All that applying, proving and undoing need, as plain data.
 
     :param effect: none, reload or restart.
-    :param state_text: the owners' file as it will be, but for what is proved to be in force.
+    :param why: what the running daemon does not have in force yet, a change each.
+    :param owners: what each owner asks for from now on.
     """
 
     files: t.Tuple[FileChange, ...]
@@ -201,8 +202,7 @@ def _with_data_root_keys(ask: Ask, state: State, path: str | None) -> Ask:
     if ask.owner != DATA_ROOT_OWNER or not path:
         return ask
     driver = state.info.get("Driver", "")
-    snapshotter = any("io.containerd.snapshotter" in " ".join(pair) for pair in state.info.get("DriverStatus") or [])
-    pinned = {"storage-driver": driver} if driver and not snapshotter and "storage-driver" not in state.running_flags else {}
+    pinned = {"storage-driver": driver} if driver and not state.snapshotter and "storage-driver" not in state.running_flags else {}
     return dataclasses.replace(ask, settings={**ask.settings, "data-root": path, **pinned})
 
 

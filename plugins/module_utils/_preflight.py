@@ -148,8 +148,12 @@ def _address_findings(state: State, plan: Plan) -> t.Iterator[Finding]:
                 f"there is no TLS client verification ({_source(state, plan, address.text)}).",
                 "Set docker_listen_tls_ca, _cert and _key, or docker_listen_allow_insecure: true if the network is safe.",
             )
+    if plan.after.settings.get("hosts") == []:
+        yield Finding("no-address", ERROR, "No address is left to listen on.", "Name one in docker_listen_addresses, for example fd://.")
     for key in ("tlscacert", "tlscert", "tlskey"):
         path = plan.after.settings.get(key)
+        if not path and plan.after.settings.get("tlsverify"):
+            yield Finding("tls-incomplete", ERROR, f"TLS with client verification needs {key} too.", "Set docker_listen_tls_ca, _cert and _key.")
         if path and not os.path.isfile(path):
             yield Finding("tls-file", ERROR, f"{key} {path} does not exist on this host.", "Put the certificate there first.")
     if any(one.scheme == "fd" for one in parsed) and state.systemd_socket is None:
@@ -175,8 +179,8 @@ def _bind_finding(address: _addresses.Address) -> t.Iterator[Finding]:
     """Try the address as dockerd will."""
     try:
         family, kind, proto, _name, where = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-    except socket.gaierror as exc:
-        yield Finding("address-unknown", ERROR, f"{address.text} cannot be resolved: {exc.strerror}.", "Use an address of this host.")
+    except (socket.gaierror, UnicodeError) as exc:
+        yield Finding("address-unknown", ERROR, f"{address.text} cannot be resolved: {getattr(exc, 'strerror', exc)}.", "Use an address of this host.")
         return
     with contextlib.closing(socket.socket(family, kind, proto)) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -221,9 +225,13 @@ def _flag_findings(state: State, plan: Plan) -> t.Iterator[Finding]:
 def _hidden_data_findings(state: State, plan: Plan) -> t.Iterator[Finding]:
     if not (state.inventory.containers or state.inventory.images):
         return
-    for key in sorted(_keys.HIDES_DATA):
-        before = plan.before.settings.get(key, state.info.get("Driver") if key == "storage-driver" else None)
-        after = plan.after.settings.get(key, before)
+    snapshotter = "containerd-snapshotter"
+    sides = []
+    for side in (plan.before, plan.after):
+        looks = {key: side.settings[key] for key in _keys.HIDES_DATA if key in side.settings}
+        sides.append({"storage-driver": state.info.get("Driver"), snapshotter: state.snapshotter, **looks, **_feature(side.settings, snapshotter)})
+    for key in sorted({*sides[0], *sides[1]}):
+        before, after = sides[0].get(key), sides[1].get(key)
         if before != after:
             yield Finding(
                 "hides-data",
@@ -231,6 +239,11 @@ def _hidden_data_findings(state: State, plan: Plan) -> t.Iterator[Finding]:
                 f"Setting '{key}' to '{after}' would hide the images and containers that this host has.",
                 "Remove them first, or leave the key alone.",
             )
+
+
+def _feature(settings: t.Mapping[str, t.Any], name: str) -> dict[str, t.Any]:
+    features = settings.get("features")
+    return {name: features[name]} if isinstance(features, dict) and name in features else {}
 
 
 def _path_findings(path: str) -> t.Iterator[Finding]:

@@ -11,7 +11,6 @@ import dataclasses
 import glob
 import os
 import re
-import shlex
 import typing as t
 
 from . import _files, _unit
@@ -67,7 +66,7 @@ def _command(texts: t.Iterable[str]) -> list[str]:
     lines = _unit.values(texts, "Service", "ExecStart")
     if not lines:
         raise DrydockError(f"{SERVICE} has no ExecStart.", "Check 'systemctl cat docker.service'.")
-    return shlex.split(lines[-1].lstrip("@-:+!"), posix=True)
+    return _unit.split(lines[-1].lstrip("@-:+!"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,7 +126,7 @@ class Systemd:
     def _environment(self, texts: list[str]) -> dict[str, str]:
         found: dict[str, str] = {}
         for line in _unit.values(texts, "Service", "Environment"):
-            found.update(word.split("=", 1) for word in shlex.split(line) if "=" in word)
+            found.update(word.split("=", 1) for word in _unit.split(line) if "=" in word)
         for path in _unit.values(texts, "Service", "EnvironmentFile"):
             found.update(_unit.parse_environment(_files.read(path.lstrip("-")) or ""))
         return found

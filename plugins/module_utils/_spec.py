@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import re
 import typing as t
 
 from . import _keys, _tree
@@ -49,7 +50,7 @@ def to_request(params: t.Mapping[str, t.Any]) -> Request:
         raise DrydockError(f"Owner '{sorted(twice)[0]}' is named twice.", "Give all its settings in one request.")
     return Request(
         asks=tuple(_to_ask(one) for one in raw),
-        path=(params.get("path") or "").strip() or None,
+        path=re.sub("^//+", "/", (params.get("path") or "").strip()) or None,
         keep_source=params.get("keep_source", True),
         verify=params.get("verify") or "attributes",
         bandwidth_limit=_tree.parse_limit(params.get("bandwidth_limit") or ""),

@@ -38,9 +38,11 @@ def rewrite(config: dict[str, t.Any], root: str) -> bool:
 def rewrite_all(root: str) -> int:
     """Rewrite every container's file below a root that no daemon uses yet; returns how many changed."""
     count = 0
-    for path in glob.glob(os.path.join(glob.escape(root), "containers", "*", "config.v2.json")):
+    pattern = os.path.join("containers", "*", "config.v2.json")
+    # With userns-remap everything lies one level deeper, in UID.GID.
+    for path in glob.glob(os.path.join(glob.escape(root), pattern)) + glob.glob(os.path.join(glob.escape(root), "*.*", pattern)):
         config = json.loads(_files.read(path) or "{}")
-        if rewrite(config, root):
+        if rewrite(config, os.path.dirname(os.path.dirname(os.path.dirname(path)))):
             _files.write(path, json.dumps(config, ensure_ascii=False, separators=(",", ":")))
             count += 1
     return count

@@ -197,7 +197,7 @@ class Transaction:
 
     def _do_prove(self) -> None:
         self.journal.note("begin", "prove")
-        self._prove(self.plan.after, new=True)
+        self._prove(self.plan.after)
 
     def _do_release(self) -> None:
         running = self._inventory().running_set()
@@ -212,7 +212,7 @@ class Transaction:
         move = self._move()
         self.journal.note("begin", "finish")
         _files.remove(os.path.join(move.target, _tree.COPY_MARK))
-        if not os.path.exists(os.path.join(move.source, "containers")):
+        if not _left_there(move.source):
             # An interrupted run had come this far.
             return
         self.outcome.kept = _set_aside(move.source, datetime.datetime.fromtimestamp(self.host.now()).strftime("%Y%m%dT%H%M%S"))
@@ -238,7 +238,7 @@ class Transaction:
             wanted = [one.rstrip("/") for one in wanted] if key == "registry-mirrors" else wanted
             self._wait(lambda look=look, wanted=wanted: look(engine.get("/info")) == wanted, 10, f"after the reload {key} is not {wanted} in force")
 
-    def _prove(self, side: Side, new: bool) -> None:
+    def _prove(self, side: Side, compare: bool = True) -> None:
         """The daemon answers, on its root and its addresses, and has all that it had."""
         engine = self._engine(side)
         self._wait(lambda: engine.get("/info"), self.plan.ready_timeout, "the daemon does not answer")
@@ -248,19 +248,36 @@ class Transaction:
             raise DrydockError(f"The daemon uses the data root {info['DockerRootDir']}, not {root}.")
         if info["Driver"] != self.plan.driver:
             raise DrydockError(f"The daemon uses the storage driver {info['Driver']}, not {self.plan.driver}.")
-        differences = self._inventory().differences(take_inventory(engine))
+        differences = self._inventory().differences(take_inventory(engine)) if compare else []
         if differences:
             raise DrydockError(f"The daemon does not have what it had before: {'; '.join(differences[:5])}.")
-        for text in addresses(side.settings) if new else []:
+        for text in addresses(side.settings):
             address = _addresses.parse(text)
             if address.scheme == "tcp":
                 _knock(address)
 
+    @property
+    def has_to_go_on(self) -> bool:
+        """Whether an interrupted transaction can only go forward: behind its commit point, or when a boot between two writes has
+        already let the daemon, and with it the containers, work on the new root."""
+        if self.journal.committed or self.plan.move is None or not self.service.main_pid():
+            return self.journal.committed
+        root = str(self._engine(self.plan.before).get("/info")["DockerRootDir"])
+        return os.path.realpath(self.plan.move.target) in (root, os.path.dirname(root))
+
     def go_on(self) -> str:
         """Finish a transaction that was interrupted behind its commit point: from there on the new state is the truth."""
+        if not self.journal.committed:
+            for change in self.plan.files:
+                _put(change.path, change.after)
+            self._apply("commit")
         steps = self.plan.steps
         for step in steps[steps.index("commit") + 1 :]:
-            self._apply(step)
+            if step == "prove":
+                # What was removed since then is the users' business.
+                self._prove(self.plan.after, compare=False)
+            else:
+                self._apply(step)
         settle(self.host, self.plan)
         return " ".join([f"An interrupted change was finished (evidence: {self.journal.close()}).", *self.outcome.failures])
 
@@ -272,7 +289,10 @@ class Transaction:
     def _undone(self, step: str, cause: Exception) -> DrydockError:
         """Undo everything and make the one message of it."""
         sentence, hint = _words(cause)
-        restored = self.undo()
+        try:
+            restored = self.undo()
+        except Exception as exc:
+            return DrydockError(f"Failed at '{step}': {sentence}. Undoing failed as well: {_words(exc)[0]}. The next run tries again.", hint)
         evidence = self.journal.close()
         return DrydockError(f"Failed at '{step}': {sentence}. {restored} Evidence: {evidence} and 'journalctl -u docker'.", hint)
 
@@ -316,8 +336,11 @@ class Transaction:
             if line["step"] == "live-restore off":
                 _put(self.host.places.daemon_json, line["text"])
         self.service.hold(self.plan.before.command)
+        if self.service.main_pid() and any(line["step"].startswith(("write /", "remove /")) for line in self.journal.lines()):
+            # A boot in between started it with half of the change.
+            self.service.stop()
         self.service.start(self.plan.ready_timeout)
-        self._prove(self.plan.before, new=False)
+        self._prove(self.plan.before)
         failures = _containers.start_again(self._engine(self.plan.before), running)
         where = f" on {self.plan.before.data_root}"
         back = f"{len(running) - len(failures)} of {len(running)} containers run again."
@@ -371,7 +394,7 @@ def recover(host: Host) -> str | None:
     if not journal.is_open:
         return None
     transaction = Transaction(host, Plan.from_data(journal.plan()), journal)
-    if journal.committed:
+    if transaction.has_to_go_on:
         return transaction.go_on()
     restored = transaction.undo()
     return f"An interrupted change was undone: {restored} Evidence: {journal.close()}."
@@ -399,6 +422,13 @@ def _settled_before(owners_text: str | None) -> dict[str, t.Any]:
     return json.loads(owners_text).get("settled", {}) if owners_text else {}
 
 
+def _left_there(source: str) -> list[str]:
+    """What of an old root has not been moved aside yet."""
+    if not os.path.isdir(source):
+        return []
+    return [name for name in os.listdir(source) if name != "lost+found" and not name.startswith(".drydock-kept-")]
+
+
 def _set_aside(source: str, when: str) -> str:
     """Rename the old root, so that nothing reads stale data; the content of a mount point moves into a directory of its own there."""
     if not os.path.ismount(source):
@@ -408,9 +438,8 @@ def _set_aside(source: str, when: str) -> str:
         return kept
     kept = os.path.join(source, f".drydock-kept-{when}")
     os.mkdir(kept, 0o700)
-    for name in os.listdir(source):
-        if name != os.path.basename(kept) and name != "lost+found":
-            os.rename(os.path.join(source, name), os.path.join(kept, name))
+    for name in _left_there(source):
+        os.rename(os.path.join(source, name), os.path.join(kept, name))
     _files.sync_directory(source)
     return kept
 
@@ -428,7 +457,7 @@ def _knock(address: _addresses.Address) -> None:
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address.host, address.host)
     try:
         socket.create_connection((host, address.port), timeout=10).close()
-    except OSError as exc:
+    except (OSError, UnicodeError) as exc:
         raise DrydockError(f"The daemon runs, but nothing accepts connections on {address.text}: {exc}.") from exc
 
 

@@ -14,6 +14,7 @@ the source no longer has. rsync's own quick check (size and mtime) is never reli
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import errno
 import hashlib
@@ -154,11 +155,12 @@ class Copier:
     def warm_pass(self) -> Totals:
         """Copy while everything runs; returns what was sent.
 
-        After a pass in which files vanished, only entries that are new in the copy are trusted: an older copy of one that was
-        moved away and back may look right and be stale. After any other trouble, none.
+        An entry is trusted only if this pass wrote it: an older copy of something that was moved away and back meanwhile looks
+        right and may be stale. After any trouble other than vanished files, nothing of the pass is trusted.
         """
-        self.sync(self.source)
+        # The moment first: what is stored while a long sync runs must not count as older than it.
         began = int(self.host.now() * 1_000_000_000) - _TICK_NS
+        self.sync(self.source)
         now = listing(self.source)
         paths = changed(now, self.trusted)
         earlier = self.copied
@@ -167,8 +169,7 @@ class Copier:
         for path in paths:
             entry = now[path]
             there = self.copied.get(path)
-            sent = rc == 0 or (rc == _VANISHED and path not in earlier)
-            if sent and there is not None and entry.looks_like(there) and entry.ctime < began:
+            if rc in (0, _VANISHED) and _was_written(earlier.get(path), there) and there and entry.looks_like(there) and entry.ctime < began:
                 self.trusted[path] = entry
             else:
                 self.trusted.pop(path, None)
@@ -211,14 +212,23 @@ class Copier:
         """Delete what is too much, then let rsync copy the paths; returns how rsync ended."""
         for path in surplus(now, self.copied):
             _delete(self._paths(path)[1])
-        # rsync leaves the attributes of the root itself alone in this mode.
-        names = [path for path in paths if path != b"."]
+        # A bare name that begins with # or ; is a comment to some versions of rsync. The root comes along as the others' parent.
+        names = [b"./" + path for path in paths if path != b"."]
         if not names:
             return 0
         options = [f"--bwlimit={self.bandwidth_limit}"] if warm and self.bandwidth_limit else []
         nice = ("ionice", "-c", "3", "nice", "-n", "10") if warm and shutil.which("ionice") else ()
         result = self.host.run(
-            *nice, *_RSYNC, *options, "--dirs", "--from0", "--files-from=-", self.source + "/", self.target + "/", timeout=None, stdin=b"\0".join(names)
+            *nice,
+            *_RSYNC,
+            *options,
+            "--dirs",
+            "--from0",
+            "--files-from=-",
+            self.source + "/",
+            self.target + "/",
+            timeout=None,
+            stdin=b"\0".join(names),
         )
         if result.rc == 0:
             return 0
@@ -244,7 +254,9 @@ class Copier:
         os.chown(self.target, root.uid, root.gid)
         os.chmod(self.target, stat.S_IMODE(root.mode))
         for path in sorted(touched, reverse=True):
-            os.utime(self._paths(path)[1], ns=(now[path].mtime, now[path].mtime))
+            # One that did not arrive is named by the comparison.
+            with contextlib.suppress(FileNotFoundError):
+                os.utime(self._paths(path)[1], ns=(now[path].mtime, now[path].mtime))
 
     def _compare(self, now: Listing, paths: list[bytes]) -> None:
         differing = [path for path, entry in now.items() if path not in self.copied or not entry.looks_like(self.copied[path])]
@@ -260,6 +272,13 @@ class Copier:
             ours, theirs = self._paths(path)
             if _attributes(ours) != _attributes(theirs):
                 raise DrydockError(f"Extended attributes of {os.fsdecode(theirs)} differ from the original's.", "Does the target's file system support them?")
+
+
+def _was_written(earlier: Entry | None, there: Entry | None) -> bool:
+    """Whether a pass wrote an entry of the copy: rsync makes a new inode of it, or touches it. A directory is its entries."""
+    if earlier is None or there is None or stat.S_ISDIR(there.mode):
+        return there is not None
+    return (earlier.ino, earlier.ctime) != (there.ino, there.ctime)
 
 
 def _links_that_differ(now: Listing, copy: Listing) -> list[bytes]:

@@ -61,9 +61,13 @@ def parse_unit(text: str) -> list[Line]:
         if whole.startswith("[") and whole.endswith("]"):
             section = whole[1:-1]
         elif "=" in whole:
-            key, value = whole.split("=", 1)
-            lines.append(Line(section, key.strip(), value.strip()))
-    return lines
+            lines.append(_assignment(section, whole))
+    return [*lines, _assignment(section, pending)] if "=" in pending else lines
+
+
+def _assignment(section: str, text: str) -> Line:
+    key, value = text.split("=", 1)
+    return Line(section, key.strip(), value.strip())
 
 
 def values(texts: t.Iterable[str], section: str, key: str) -> list[str]:
@@ -76,6 +80,14 @@ def values(texts: t.Iterable[str], section: str, key: str) -> list[str]:
     return found
 
 
+def split(text: str) -> list[str]:
+    """The words of a line, quotes respected; where they do not match, white space alone decides."""
+    try:
+        return shlex.split(text)
+    except ValueError:
+        return text.split()
+
+
 def parse_environment(text: str) -> dict[str, str]:
     """The assignments of an EnvironmentFile."""
     found: dict[str, str] = {}
@@ -83,7 +95,7 @@ def parse_environment(text: str) -> dict[str, str]:
         line = raw.strip()
         if "=" in line and not line.startswith(("#", ";")):
             key, value = line.split("=", 1)
-            found[key.strip()] = " ".join(shlex.split(value, comments=False)) if value.strip() else ""
+            found[key.strip()] = " ".join(split(value))
     return found
 
 
@@ -174,6 +186,7 @@ __all__ = (
     "parse_show",
     "parse_unit",
     "quote",
+    "split",
     "values",
     "without_keys",
 )

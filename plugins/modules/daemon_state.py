@@ -17,6 +17,7 @@ options:
     description:
       - V(restarted) and V(reloaded) act only when a change is pending, or with O(force).
       - V(stopped) stops the socket as well, so that no client starts the daemon again.
+      - V(started) after V(stopped) brings back what the restart policies say, as any start does.
     type: str
     choices: [started, stopped, reloaded, restarted]
     required: true

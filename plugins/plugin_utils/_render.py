@@ -37,8 +37,11 @@ class RenderingActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         variables = dict(task_vars or {})
         args = without_empty(self._task.args)
+        args["path"] = str(args.get("path") or "").strip()
+        if not args["path"]:
+            del args["path"]
         self._prepare(args)
-        if args.get("path"):
+        if "path" in args:
             variables["docker_data_root_path"] = args["path"]
         self._render_request(args, variables)
         for request in args.get("requests") or []:

@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# SPDX-FileCopyrightText: drydock.dockerd contributors
+
+"""A file is the old one or the new one, whatever happens in between."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+import pytest
+from ansible_collections.drydock.dockerd.plugins.module_utils import _files
+
+TEXTS = ["", "text\n", "Köln\n", "not UTF-8: \udcff\udc80\n", "\ufeff{}\n", "no end of line"]
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_what_was_written_is_read_back(tmp_path, text):
+    path = tmp_path / "new" / "directory" / "file"
+    _files.write(str(path), text)
+    assert _files.read(str(path)) == text
+    assert path.read_bytes() == text.encode(errors="surrogateescape")
+    assert os.listdir(path.parent) == ["file"]
+
+
+def test_read_tells_no_file_from_an_empty_one(tmp_path):
+    (tmp_path / "empty").touch()
+    assert _files.read(str(tmp_path / "empty")) == ""
+    assert _files.read(str(tmp_path / "none")) is None
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o600])
+def test_a_new_file_has_the_mode_that_was_asked_for(tmp_path, mode):
+    _files.write(str(tmp_path / "file"), "", mode)
+    assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == mode
+
+
+def test_a_replaced_file_keeps_mode_owner_and_attributes(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("old")
+    os.chown(path, 1234, 2345)
+    path.chmod(0o4640)
+    os.setxattr(path, "user.label", b"kept")
+    os.utime(path, ns=(0, 0))
+    _files.write(str(path), "new", 0o600)
+    now = path.stat()
+    assert (stat.S_IMODE(now.st_mode), now.st_uid, now.st_gid, os.getxattr(path, "user.label")) == (0o4640, 1234, 2345, b"kept")
+    assert now.st_mtime > 1_000_000
+    assert path.read_text() == "new"
+
+
+def test_a_symlink_stays_and_its_file_is_replaced(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "file").write_text("old")
+    (tmp_path / "link").symlink_to("real/file")
+    _files.write(str(tmp_path / "link"), "new")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "real" / "file").read_text() == "new"
+
+
+def test_other_names_of_a_file_keep_the_old_text(tmp_path):
+    """A replaced file is a new inode: whoever has the old one open reads all of the old text."""
+    (tmp_path / "file").write_text("old")
+    os.link(tmp_path / "file", tmp_path / "other")
+    _files.write(str(tmp_path / "file"), "new")
+    assert (tmp_path / "other").read_text() == "old"
+
+
+@pytest.mark.parametrize("name", ["replace", "fsync", "fchown"])
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, name):
+    def fail(*_args):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    (tmp_path / "file").write_text("old")
+    monkeypatch.setattr(os, name, fail)
+    with pytest.raises(OSError, match="No space left"):
+        _files.write(str(tmp_path / "file"), "new")
+    monkeypatch.undo()
+    assert (tmp_path / "file").read_text() == "old"
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_a_rest_of_a_crash_does_not_stand_in_the_way(tmp_path):
+    (tmp_path / ".file.drydock-new").write_text("a longer rest of an interrupted write")
+    _files.write(str(tmp_path / "file"), "new")
+    assert (tmp_path / "file").read_text() == "new"
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_text_is_on_the_disk_before_its_name_and_the_name_before_the_return(tmp_path, monkeypatch):
+    events = []
+    fsync, replace = os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda fd: (events.append("directory" if stat.S_ISDIR(os.fstat(fd).st_mode) else "text"), fsync(fd)))
+    monkeypatch.setattr(os, "replace", lambda *paths: (events.append("name"), replace(*paths)))
+    _files.write(str(tmp_path / "file"), "new")
+    assert events == ["text", "name", "directory"]
+
+
+def test_make_directories_returns_the_new_ones_outermost_first(tmp_path):
+    (tmp_path / "a").mkdir(0o700)
+    new = [str(tmp_path / "a" / "b"), str(tmp_path / "a" / "b" / "c")]
+    assert _files.make_directories(new[-1], 0o711) == new
+    assert [stat.S_IMODE(os.stat(one).st_mode) for one in (tmp_path / "a", *new)] == [0o700, 0o711, 0o711]
+    assert _files.make_directories(new[-1]) == []
+
+
+def test_remove_is_content_when_there_is_nothing(tmp_path):
+    (tmp_path / "file").touch()
+    for _turn in range(2):
+        _files.remove(str(tmp_path / "file"))
+        assert os.listdir(tmp_path) == []
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """A tree with a link that leads out of it."""
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "precious").touch()
+    (tmp_path / "tree" / "a" / "b").mkdir(parents=True)
+    (tmp_path / "tree" / "a" / "b" / "file").touch()
+    (tmp_path / "tree" / "lost+found").mkdir()
+    (tmp_path / "tree" / "link").symlink_to("../outside")
+    return tmp_path / "tree"
+
+
+def test_remove_tree_does_not_follow_links(tree):
+    _files.remove_tree(str(tree))
+    assert not tree.exists()
+    assert (tree.parent / "outside" / "precious").exists()
+
+
+def test_remove_tree_keeps_what_it_is_told(tree):
+    _files.remove_tree(str(tree), keep=("lost+found",))
+    assert os.listdir(tree) == ["lost+found"]
+
+
+def test_remove_tree_removes_nothing_when_something_is_mounted_below(tree, monkeypatch):
+    real = os.lstat
+
+    def on_another_device(path, **options):
+        found = real(path, **options)
+        return os.stat_result((*found[:2], found.st_dev + 1, *found[3:10])) if path == str(tree) else found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "lstat", on_another_device)
+        with pytest.raises(OSError, match="another file system"):
+            _files.remove_tree(str(tree))
+    assert sorted(os.listdir(tree)) == ["a", "link", "lost+found"]
+    assert (tree / "a" / "b" / "file").exists()
+
+
+def test_line_ends_survive_reading_and_writing(tmp_path):
+    path = tmp_path / "daemon.json"
+    path.write_bytes(b"{\r\n}\r\n")
+    _files.write(str(path), _files.read(str(path)) or "")
+    assert path.read_bytes() == b"{\r\n}\r\n"

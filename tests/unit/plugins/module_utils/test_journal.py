@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# SPDX-FileCopyrightText: drydock.dockerd contributors
+
+"""The journal tells the next run what a crash left behind."""
+
+from __future__ import annotations
+
+import errno
+import os
+import pathlib
+import stat
+
+import pytest
+from ansible_collections.drydock.dockerd.plugins.module_utils._errors import DrydockError
+from ansible_collections.drydock.dockerd.plugins.module_utils._journal import Journal
+
+PLAN = {"files": [{"path": "/etc/docker/daemon.json", "before": "not UTF-8: \udcff", "after": None}], "owners": {"ä": {}}}
+
+
+@pytest.fixture
+def journal(host):
+    return Journal(host)
+
+
+def log_of(journal):
+    return pathlib.Path(journal.directory, "log.jsonl")
+
+
+def test_a_host_without_a_journal_has_nothing_open(journal):
+    assert (journal.is_open, journal.committed, journal.lines()) == (False, False, [])
+
+
+def test_another_process_finds_the_plan_and_the_lines(host, journal):
+    journal.create(PLAN)
+    journal.note("begin", "stop", inventory={"volumes": ["ä"]})
+    journal.note("done", "stop")
+    found = Journal(host)
+    assert (found.is_open, found.committed, found.plan()) == (True, False, PLAN)
+    assert found.lines() == [
+        {"at": host.now(), "event": "begin", "step": "stop", "inventory": {"volumes": ["ä"]}},
+        {"at": host.now(), "event": "done", "step": "stop"},
+    ]
+
+
+def test_a_journal_is_for_root_only_and_takes_no_more_room_than_it_needs(host, journal):
+    """It holds daemon.json, which may hold passwords of proxies."""
+    journal.create(PLAN)
+    modes = [stat.S_IMODE(os.stat(one).st_mode) for one in (host.places.state, journal.directory, os.path.join(journal.directory, "plan.json"))]
+    assert modes == [0o700, 0o700, 0o600]
+    assert os.listdir(journal.directory) == ["plan.json"]
+
+
+def test_a_crash_before_the_plan_is_written_leaves_nothing_open(host, journal):
+    os.makedirs(journal.directory)
+    pathlib.Path(journal.directory, "reserve").touch()
+    pathlib.Path(journal.directory, "log.jsonl").write_text('{"event": "begin", "step": "of long ago"}\n')
+    assert not journal.is_open
+    journal.create(PLAN)
+    assert (journal.is_open, journal.lines()) == (True, [])
+
+
+def test_a_line_that_a_crash_cut_short_does_not_count(journal):
+    journal.create(PLAN)
+    journal.note("begin", "hold")
+    journal.note("begin", "stop")
+    whole = log_of(journal).read_bytes()
+    for length in range(whole.rindex(b"\n"), len(whole)):
+        log_of(journal).write_bytes(whole[:length])
+        assert [line["step"] for line in journal.lines()] == ["hold"]
+
+
+def test_a_line_that_a_crash_cut_short_spoils_no_later_one(journal):
+    journal.create(PLAN)
+    journal.note("begin", "hold")
+    log_of(journal).write_bytes(log_of(journal).read_bytes() + b'\n{"at": 1, "ev')
+    journal.note("begin", "release")
+    assert [line["step"] for line in journal.lines()] == ["hold", "release"]
+
+
+def test_lines_are_on_the_disk_before_anybody_acts_on_them(journal, monkeypatch):
+    journal.create(PLAN)
+    synced = []
+    fsync = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda fd: (synced.append(os.readlink(f"/proc/self/fd/{fd}")), fsync(fd)))
+    journal.note("begin", "hold")
+    assert synced == [str(log_of(journal))]
+
+
+def test_no_room_for_a_journal_is_told_before_anything_is_done(host, journal, monkeypatch):
+    def full(*_args):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(DrydockError, match=r"no room for a journal of 4 MiB in .*: No space left") as caught:
+        journal.create(PLAN)
+    assert host.places.state in str(caught.value)
+    assert not journal.is_open
+    assert not os.path.exists(journal.directory)
+
+
+def test_a_commit_can_be_taken_back(host, journal):
+    journal.create(PLAN)
+    journal.commit()
+    assert Journal(host).committed
+    journal.revoke()
+    assert not Journal(host).committed
+    assert journal.is_open
+
+
+def test_a_new_journal_is_not_committed_by_an_old_one(host, journal):
+    journal.create(PLAN)
+    journal.commit()
+    journal.close()
+    journal.create({})
+    assert not journal.committed
+
+
+def test_a_closed_journal_is_kept_as_evidence_and_replaces_the_one_before(host, journal):
+    for step in ("first", "second"):
+        journal.create(PLAN)
+        journal.note("begin", step)
+        evidence = journal.close()
+        assert not journal.is_open
+        assert os.listdir(host.places.state) == ["last"]
+        assert f'"step": "{step}"' in pathlib.Path(evidence, "log.jsonl").read_text()

@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# SPDX-FileCopyrightText: drydock.dockerd contributors
+
+"""What a daemon has and has in force, from its own answers."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+
+import pytest
+from ansible_collections.drydock.dockerd.plugins.module_utils import _observe
+from ansible_collections.drydock.dockerd.plugins.module_utils._daemon_json import Ask
+from ansible_collections.drydock.dockerd.plugins.module_utils._errors import DrydockError
+from ansible_collections.drydock.dockerd.plugins.module_utils._observe import Inventory, find_socket
+
+RAW = {
+    "Id": "1",
+    "Name": "/web",
+    "Image": "sha256:1",
+    "RestartCount": 3,
+    "Config": {"Image": "debian:13"},
+    "State": {"Status": "exited", "ExitCode": 137},
+    "HostConfig": {
+        "RestartPolicy": {"Name": "on-failure", "MaximumRetryCount": 5},
+        "AutoRemove": True,
+        "NetworkMode": "container:2",
+        "IpcMode": "private",
+        "PidMode": "container:3",
+        "Links": ["/db:/web/database"],
+    },
+    "Mounts": [{"Type": "bind", "Source": "/srv"}, {"Type": "volume", "Source": "/var/lib/docker/volumes/v/_data"}],
+}
+BARE = {"Id": "2", "Name": "/bare", "Config": {}, "State": {"Status": "running"}, "HostConfig": {"RestartPolicy": {"Name": ""}, "Links": None}, "Mounts": None}
+
+ANSWERS = {
+    "/containers/json": [{"Id": "1"}, {"Id": "2"}, {"Id": "removed meanwhile"}],
+    "/containers/1/json": RAW,
+    "/containers/2/json": BARE,
+    "/images/json": [{"Id": "sha256:1", "RepoTags": ["b:1", "a:1"]}, {"Id": "sha256:2", "RepoTags": None}],
+    "/volumes": {"Volumes": [{"Name": "v2"}, {"Name": "v1"}]},
+    "/networks": [{"Id": "n0", "Name": "bridge"}, {"Id": "n1", "Name": "front"}],
+}
+
+
+@pytest.fixture
+def inventory(make_container):
+    return Inventory(
+        {one.id: one for one in (make_container("web"), make_container("job", auto_remove=True), make_container("old", state="exited"))},
+        {"sha256:1": ("a:1", "b:1"), "sha256:2": ()},
+        ("v1", "v2"),
+        {"bridge": "bridge", "n1": "front"},
+    )
+
+
+def test_take_inventory(fake_engine, make_container):
+    found = _observe.take_inventory(fake_engine(ANSWERS))
+    web = make_container(
+        **{"id": "1", "image": "debian:13", "state": "exited", "policy": "on-failure", "max_retries": 5, "exit_code": 137},
+        **{"restart_count": 3, "auto_remove": True, "needs": ("2", "3", "db"), "binds": ("/srv",)},
+    )
+    assert found == Inventory(
+        {"1": web, "2": make_container("bare", id="2", image="")},
+        {"sha256:1": ("a:1", "b:1"), "sha256:2": ()},
+        ("v1", "v2"),
+        {"bridge": "bridge", "n1": "front"},
+    )
+
+
+def test_take_inventory_of_an_engine_without_volumes(fake_engine):
+    assert _observe.take_inventory(fake_engine({**ANSWERS, "/volumes": {"Volumes": None}})).volumes == ()
+
+
+def test_an_inventory_comes_back_from_the_journal(inventory):
+    assert Inventory.from_data(json.loads(json.dumps(inventory.to_data()))) == inventory
+
+
+def test_the_running_set_is_what_lives_and_does_not_remove_itself(make_container):
+    states = ("created", "running", "paused", "restarting", "exited", "removing", "dead")
+    containers = [*(make_container(state, state=state) for state in states), make_container("job", auto_remove=True)]
+    assert [one.name for one in Inventory({one.id: one for one in containers}, {}, (), {}).running_set()] == ["running", "paused", "restarting"]
+
+
+def without(name, *keys):
+    return lambda data: {**data, name: {key: one for key, one in data[name].items() if key not in keys}}
+
+
+# How the inventory afterwards differs, and what is told of it.
+DIFFERENCES = {
+    "nothing": (lambda data: data, []),
+    "a container is gone": (without("containers", "id-old"), ["container old is missing"]),
+    "one with --rm is gone": (without("containers", "id-job"), []),
+    "an image is gone": (without("images", "sha256:1"), ["image ('a:1', 'b:1') is missing"]),
+    "an image without tags is gone": (without("images", "sha256:2"), ["image sha256:2 is missing"]),
+    "an image lost a tag": (
+        lambda data: {**data, "images": {**data["images"], "sha256:1": ("a:1",)}},
+        ["image sha256:1 has the tags ('a:1',), not ('a:1', 'b:1')"],
+    ),
+    "a volume is gone": (lambda data: {**data, "volumes": ("v2",)}, ["volume v1 is missing"]),
+    "a network is gone": (without("networks", "n1"), ["network front is missing"]),
+    "something is new": (lambda data: {**data, "volumes": ("v1", "v2", "v3")}, []),
+    "a container ended": (
+        lambda data: {**data, "containers": {**data["containers"], "id-web": {**data["containers"]["id-web"], "state": "exited"}}},
+        [],
+    ),
+}
+
+
+@pytest.mark.parametrize(("change", "told"), DIFFERENCES.values(), ids=DIFFERENCES)
+def test_differences(inventory, change, told):
+    assert inventory.differences(Inventory.from_data(change(inventory.to_data()))) == told
+
+
+LISTENS = [
+    (["fd://"], "/run/docker.sock"),
+    (["tcp://0.0.0.0:2375", "unix:///srv/docker.sock", "fd://"], "/srv/docker.sock"),
+    (["nonsense://", "unix://"], "/var/run/docker.sock"),
+    (["tcp://0.0.0.0:2375"], None),
+    ([], None),
+]
+
+
+@pytest.mark.parametrize(("listens", "path"), LISTENS)
+def test_find_socket(listens, path):
+    assert find_socket(listens, "/run/docker.sock") == path
+
+
+def test_find_socket_without_a_socket_unit_is_none():
+    assert find_socket(["fd://", "unix:///srv/docker.sock"], None) is None
+
+
+@pytest.mark.parametrize(("settings", "expected"), [({}, ["unix:///var/run/docker.sock"]), ({"hosts": ["fd://"]}, ["fd://"])])
+def test_addresses_of_a_configuration(settings, expected):
+    assert _observe.addresses(settings) == expected
+
+
+def test_owners_come_back_from_their_file(host):
+    assert _observe.load_owners(host) == ({}, {}, "")
+    known = ({"a": Ask("a", {"debug": True}, {"zz.conf": "[Service]\n"}, True)}, {"process": "1:2", "settings": {"debug": True}}, ".drydock-root-1")
+    os.makedirs(host.places.state)
+    pathlib.Path(host.places.state, "owners.json").write_text(_observe.dump_owners(*known))
+    assert _observe.load_owners(host) == known
+
+
+def test_what_was_proved_holds_for_that_process_only():
+    me = os.getpid()
+    proved = {"process": _observe.process_identity(me), "settings": {"debug": True}}
+    assert _observe.settled_settings(proved, me, {}) == {"debug": True}
+    assert _observe.settled_settings(proved, 0, {}) == {}
+    assert _observe.settled_settings({**proved, "process": f"{me}:1"}, me, {}) == {}
+    assert _observe.settled_settings({}, me, {"tls": True}) == {"tls": True}
+
+
+def test_process_identity_tells_two_processes_apart():
+    assert _observe.process_identity(os.getpid()) == _observe.process_identity(os.getpid()) != _observe.process_identity(os.getppid())
+    assert _observe.process_identity(os.getpid()).startswith(f"{os.getpid()}:")
+
+
+ROOTS = {
+    "as the daemon says": ({"DockerRootDir": "/mnt/d"}, {"data-root": "/x"}, "/mnt/d"),
+    "without the part of userns-remap": ({"DockerRootDir": "/mnt/d/165536.165536", "SecurityOptions": ["name=userns"]}, {}, "/mnt/d"),
+    "a name that only looks like it": ({"DockerRootDir": "/mnt/165536.165536", "SecurityOptions": None}, {}, "/mnt/165536.165536"),
+    "from the file when it is down": ({}, {"data-root": "/x"}, "/x"),
+    "by default": ({}, {}, "/var/lib/docker"),
+}
+
+
+@pytest.mark.parametrize(("info", "settings", "root"), ROOTS.values(), ids=ROOTS)
+def test_data_root(make_state, info, settings, root):
+    assert make_state(settings, info=info).data_root == root
+
+
+def test_pending_compares_files_with_what_was_proved(make_state, make_unit):
+    me = os.getpid()
+    settled = {"process": _observe.process_identity(me), "settings": {"debug": False}}
+    flagged = make_unit(ours={"zz.conf": "[Service]\nExecStart=\nExecStart=dockerd --debug\n"})
+    assert not make_state({"debug": True}).pending
+    assert make_state({"debug": True}, settled=settled).pending
+    assert not make_state({"debug": False}, settled=settled).pending
+    assert make_state(unit=flagged, running_flags={"hosts": ["fd://"]}).pending
+    assert not make_state({"debug": True}, settled=settled, pid=0).pending
+
+
+def test_flags_are_in_force_over_the_file(make_state):
+    state = make_state({"debug": False, "tls": True}, running_flags={"debug": True})
+    assert state.in_force == {"debug": True, "tls": True}
+
+
+@pytest.fixture
+def down(host):
+    """A host whose daemon is down."""
+    os.makedirs(host.places.units)
+    pathlib.Path(host.places.units, "docker.service").write_text("[Service]\nExecStart=/usr/sbin/dockerd -H fd://\n")
+    pathlib.Path(host.places.daemon_json).write_text('{"debug": true}')
+    pathlib.Path(host.places.fstab).write_text("UUID=1 / ext4\n")
+    pathlib.Path(host.places.mountinfo).write_text("22 1 254:1 / / rw - ext4 /dev/vda1 rw\n")
+    host.execute.answers = {
+        "systemctl show docker.service": (0, "ActiveState=inactive\nMainPID=0\n"),
+        "systemctl show docker.socket": (0, "Listen=/run/docker.sock (Stream)\nLoadState=loaded\n"),
+        "/usr/sbin/dockerd --version": (0, "Docker version 20.10.24+dfsg1, build 297e128\n"),
+    }
+    return host
+
+
+def test_a_daemon_that_is_down_is_not_started_to_look_at_it(down):
+    state = _observe.observe(down)
+    assert (state.pid, state.engine_version, state.version) == (0, "20.10.24+dfsg1", (20, 10, 24))
+    assert (state.daemon_json, state.info, state.inventory.containers) == ({"debug": True}, {}, {})
+    assert [mount.point for mount in state.mounts] == ["/"]
+    assert (state.fstab, state.systemd_socket) == ("UUID=1 / ext4\n", "/run/docker.sock")
+    assert not any(command.startswith("systemctl start") for command in down.execute.commands)
+
+
+def test_a_running_daemon_without_a_unix_socket_is_refused(down, monkeypatch):
+    monkeypatch.setattr(_observe, "running_flags", lambda pid: {"hosts": ["tcp://127.0.0.1:2375"]})
+    down.execute.answers["systemctl show docker.service"] = (0, f"ActiveState=active\nMainPID={os.getpid()}\n")
+    with pytest.raises(DrydockError, match="no unix socket"):
+        _observe.observe(down)

@@ -1,0 +1,266 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# SPDX-FileCopyrightText: drydock.dockerd contributors
+
+"""What a request changes, how much it disturbs, and that asking for what is there disturbs nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+
+import pytest
+from ansible_collections.drydock.dockerd.plugins.module_utils import _plan
+from ansible_collections.drydock.dockerd.plugins.module_utils._daemon_json import Ask
+from ansible_collections.drydock.dockerd.plugins.module_utils._observe import process_identity
+from ansible_collections.drydock.dockerd.plugins.module_utils._plan import Plan, Request, make_plan
+
+UNITS, JSON = "/etc/systemd/system", "/etc/docker/daemon.json"
+WRITE_JSON = f"write {JSON}"
+RESTART = ["commit", "start", "prove", "release"]
+COMMAND_DROP_IN = "[Service]\nExecStart=\nExecStart=@dockerd_command@\n"
+
+
+def plan_of(state, *asks, **request):
+    plan, problems = make_plan(state, Request(asks=tuple(asks), **request), UNITS, JSON)
+    assert problems == []
+    return plan
+
+
+def options(**settings):
+    return Ask("options", {key.replace("_", "-"): value for key, value in settings.items()})
+
+
+# What is in the file (all of it asked for by the owner before), what the owner asks now, effect.
+EFFECTS = {
+    "nothing new": ({"debug": True}, {"debug": True}, {}, "none"),
+    "a key that reloads": ({}, {"debug": True}, {}, "reload"),
+    "a key that does not": ({}, {"log-driver": "local"}, {}, "restart"),
+    "both": ({}, {"debug": True, "log-driver": "local"}, {}, "restart"),
+    "a reloaded key goes": ({"debug": True}, {}, {}, "restart"),
+    "a reloaded key that a reload takes back goes": ({"max-concurrent-uploads": 2}, {}, {}, "reload"),
+    "a reload may be made a restart": ({}, {"debug": True}, {"restart": "always"}, "restart"),
+    "a restart may be forbidden": ({}, {"log-driver": "local"}, {"restart": "never"}, "none"),
+    "always, but nothing new": ({"debug": True}, {"debug": True}, {"restart": "always"}, "none"),
+    "the order of a list": ({"dns": ["9.9.9.9", "1.1.1.1"]}, {"dns": ["1.1.1.1", "9.9.9.9"]}, {}, "none"),
+    "a default written out": ({}, {"tls": False, "labels": []}, {}, "none"),
+}
+
+
+@pytest.mark.parametrize(("current", "asked", "request_", "effect"), EFFECTS.values(), ids=EFFECTS)
+def test_effect(make_state, current, asked, request_, effect):
+    state = make_state(current, owners={"options": Ask("options", current)})
+    plan = plan_of(state, Ask("options", asked), **request_)
+    assert plan.effect == effect
+    assert [change.path for change in plan.files] == ([JSON] if current != asked else [])
+
+
+def test_a_reload_needs_an_engine_that_knows_it(make_state):
+    """insecure-registries is reloaded since 1.13."""
+    effects = [plan_of(make_state(engine_version=version), options(insecure_registries=["r"])).effect for version in ("1.12.6", "1.13.0")]
+    assert effects == ["restart", "reload"]
+
+
+def test_steps_of_a_reload(make_state):
+    assert plan_of(make_state(), options(debug=True)).steps == ["reloading", WRITE_JSON, "reload", "prove values", "commit"]
+
+
+def test_steps_of_a_restart(make_state):
+    assert plan_of(make_state(), options(log_driver="local")).steps == ["hold", "stop", WRITE_JSON, *RESTART]
+
+
+def test_nothing_asked_is_nothing_to_do(make_state):
+    assert plan_of(make_state({"debug": True})).steps == []
+    assert _plan.describe(plan_of(make_state())) == ""
+
+
+def test_a_forbidden_restart_is_written_and_told(make_state):
+    plan = plan_of(make_state(), options(log_driver="local"), restart="never")
+    assert (plan.steps, plan.why) == ([WRITE_JSON, "commit"], ('log-driver: null -> "local"',))
+
+
+def test_a_daemon_that_is_down_is_left_down(make_state):
+    plan = plan_of(make_state(pid=0, running_flags={}), options(log_driver="local"))
+    assert (plan.effect, plan.steps) == ("none", [WRITE_JSON, "commit"])
+
+
+def test_what_an_earlier_run_left_pending_is_brought_into_force(make_state):
+    settled = {"process": process_identity(os.getpid()), "settings": {}}
+    plan = plan_of(make_state({"log-driver": "local"}, settled=settled))
+    assert plan.steps == ["hold", "stop", *RESTART]
+
+
+def test_a_value_that_a_flag_holds_is_no_matter_of_a_reload(make_state, make_unit):
+    state = make_state(unit=make_unit("[Service]\nExecStart=dockerd --debug=false\n"))
+    drop_in = {"zz.conf": "[Service]\nExecStart=\nExecStart=@dockerd_command@\n"}
+    plan = plan_of(state, Ask("options", {"debug": True}, drop_in))
+    assert plan.after.command == ("dockerd",)
+    assert plan.effect == "restart"
+
+
+def test_a_drop_in_gets_the_unit_s_command_without_what_became_a_key(make_state):
+    hosts = ["fd://", "tcp://10.0.0.5:2375"]
+    plan = plan_of(make_state(), Ask("listen", {"hosts": hosts}, {"zz.conf": COMMAND_DROP_IN}))
+    written = {change.path: change.after for change in plan.files}
+    assert written[f"{UNITS}/docker.service.d/zz.conf"] == "[Service]\nExecStart=\nExecStart=/usr/sbin/dockerd $DOCKER_OPTS\n"
+    assert (plan.after.command, plan.after.settings) == (("/usr/sbin/dockerd",), {"hosts": hosts})
+    # The hold brings the new command with it.
+    assert plan.steps == ["hold", "stop", f"write {UNITS}/docker.service.d/zz.conf", WRITE_JSON, *RESTART]
+
+
+def test_a_drop_in_with_limits_is_read_before_the_start(make_state):
+    plan = plan_of(make_state(), Ask("options", {}, {"zz.conf": "[Service]\nLimitNOFILE=9\n"}))
+    assert plan.steps == ["hold", "stop", f"write {UNITS}/docker.service.d/zz.conf", "reload units", *RESTART]
+    assert plan.why == ("drop-in zz.conf",)
+
+
+def test_a_drop_in_that_guards_the_start_disturbs_nobody(make_state):
+    plan = plan_of(make_state(), Ask("options", {}, {"zz.conf": "[Unit]\nRequiresMountsFor=/mnt/data\n"}))
+    assert plan.steps == [f"write {UNITS}/docker.service.d/zz.conf", "reload units", "commit"]
+
+
+def test_a_drop_in_that_its_owner_dropped_is_removed(make_state, make_unit):
+    ours = {"zz.conf": "[Unit]\nAfter=x.service\n", "yy.conf": "[Unit]\nAfter=y.service\n"}
+    owners = {"options": Ask("options", {}, {"zz.conf": ours["zz.conf"]}), "listen": Ask("listen", {}, {"yy.conf": ours["yy.conf"]})}
+    plan = plan_of(make_state(unit=make_unit(ours=ours), owners=owners), Ask("options"))
+    assert plan.steps == [f"remove {UNITS}/docker.service.d/zz.conf", "reload units", "commit"]
+    assert list(plan.owners) == ["listen"]
+
+
+def test_a_conflict_is_told(make_state):
+    _, problems = make_plan(make_state({"debug": False}), Request(asks=(options(debug=True),)), UNITS, JSON)
+    assert [problem.sentence for problem in problems] == ["daemon.json key 'debug' is false by somebody else, and owner 'options' asks for true."]
+
+
+# Moves -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def root(tmp_path):
+    """The data root in use."""
+    (tmp_path / "root").mkdir()
+    return tmp_path / "root"
+
+
+@pytest.fixture
+def on_root(make_state, root):
+    def make(**info):
+        return make_state(info={"DockerRootDir": str(root), "Driver": "overlay2", **info})
+
+    return make
+
+
+def test_steps_of_a_move(on_root, root):
+    plan = plan_of(on_root(), path=f"{root}-new/")
+    assert plan.steps == ["warm copy", "hold", "stop", "final copy", WRITE_JSON, *RESTART, "finish"]
+    assert (plan.move.source, plan.move.target, plan.after.data_root) == (str(root), f"{root}-new", f"{root}-new")
+    assert plan.file_settings == {"data-root": f"{root}-new", "storage-driver": "overlay2"}
+    assert plan.move.marker == plan.marker
+
+
+def test_a_move_and_other_settings_need_one_restart(on_root, root):
+    plan = plan_of(on_root(), options(debug=True), path=f"{root}-new")
+    assert plan.steps.count("stop") == 1
+    assert plan.file_settings["debug"] is True
+
+
+def test_a_move_takes_a_marker_that_no_other_disk_has(on_root, root):
+    first, second = (plan_of(dataclasses.replace(on_root(), marker=".drydock-root-old"), path=f"{root}-new").marker for _turn in range(2))
+    assert len({first, second, ".drydock-root-old"}) == 3
+    assert first.startswith(_plan.MARKER_PREFIX)
+
+
+def test_the_marker_is_filled_into_the_drop_in_and_not_moved(on_root, root):
+    ask = Ask("data-root", {}, {"zz.conf": f"[Unit]\nAssertPathExists={root}-new/@data_root_marker@\n"})
+    plan = plan_of(on_root(), ask, path=f"{root}-new")
+    assert plan.owners["data-root"].drop_ins["zz.conf"] == f"[Unit]\nAssertPathExists={root}-new/{plan.marker}\n"
+    assert plan.owners["data-root"].settings["data-root"] == f"{root}-new"
+
+
+DRIVERS = {
+    "one that keeps files": ({"Driver": "vfs"}, {}, "vfs"),
+    "the containerd store": ({"Driver": "overlayfs", "DriverStatus": [["driver-type", "io.containerd.snapshotter.v1"]]}, {}, None),
+    "one that a flag names": ({}, {"storage-driver": "overlay2"}, None),
+}
+
+
+@pytest.mark.parametrize(("info", "flags", "pinned"), DRIVERS.values(), ids=DRIVERS)
+def test_the_storage_driver_is_pinned_beside_the_data_root(on_root, root, info, flags, pinned):
+    plan = plan_of(dataclasses.replace(on_root(**info), running_flags=flags), path=f"{root}-new")
+    assert plan.file_settings.get("storage-driver") == pinned
+
+
+def test_the_root_in_use_is_adopted_without_a_restart(on_root, root):
+    plan = plan_of(on_root(), path=str(root))
+    assert plan.move is None
+    assert plan.steps == [WRITE_JSON, f"write {root}/{plan.marker}", "commit"]
+
+
+def test_a_link_to_the_root_in_use_is_no_other_root(on_root, root):
+    (root.parent / "link").symlink_to("root")
+    assert plan_of(on_root(), path=str(root.parent / "link")).move is None
+
+
+def test_what_was_adopted_is_not_changed_again(on_root, root, make_state):
+    first = plan_of(on_root(), path=str(root))
+    (root / first.marker).touch()
+    state = make_state(first.file_settings, info=on_root().info, owners=first.owners, marker=first.marker)
+    again = plan_of(state, path=str(root))
+    assert (again.steps, again.marker, again.owners) == ([], first.marker, first.owners)
+
+
+def test_a_host_whose_root_is_not_asked_for_keeps_it(on_root, root, make_state):
+    moved = plan_of(on_root(), path=f"{root}-new")
+    state = make_state(moved.file_settings, info={**on_root().info, "DockerRootDir": f"{root}-new"}, owners=moved.owners, marker=moved.marker)
+    plan = plan_of(state, options(debug=True))
+    assert plan.file_settings == {**moved.file_settings, "debug": True}
+    assert (plan.move, plan.marker, plan.effect) == (None, moved.marker, "reload")
+
+
+# Plain data ------------------------------------------------------------------------------------------------------
+
+
+def test_a_plan_comes_back_from_the_journal(on_root, root):
+    ask = Ask("listen", {"hosts": ["fd://"]}, {"zz.conf": COMMAND_DROP_IN}, True)
+    for plan in (plan_of(on_root(), ask, path=f"{root}-new"), plan_of(on_root(), ask), plan_of(on_root())):
+        back = Plan.from_data(json.loads(json.dumps(plan.to_data())))
+        assert (back, back.steps) == (plan, plan.steps)
+
+
+def test_describe_is_a_step_a_line(make_state):
+    assert _plan.describe(plan_of(make_state(), options(debug=True), restart="never")) == f"{WRITE_JSON}\ncommit\n"
+
+
+DIFFERING = [
+    ({}, {}, []),
+    ({"debug": True}, {"debug": False, "tls": True}, ["debug", "tls"]),
+    ({"data-root": "/var/lib/docker"}, {}, []),
+    ({}, {"storage-driver": "overlay2"}, []),
+    ({}, {"storage-driver": "vfs"}, ["storage-driver"]),
+    ({}, {"hosts": ["unix:///var/run/docker.sock"]}, []),
+    ({"hosts": ["a", "b"]}, {"hosts": ["b", "a"]}, []),
+    ({"runtimes": {}}, {"runtimes": {"x": {}}}, ["runtimes"]),
+]
+
+
+@pytest.mark.parametrize(("before", "after", "keys"), DIFFERING)
+def test_differing_keys(make_state, before, after, keys):
+    assert _plan.differing_keys(make_state(), before, after) == keys
+
+
+NAMES = [
+    ("zz-limits.conf", []),
+    ("a@b.c.conf", []),
+    ("../zz.conf", ["not a plain file name"]),
+    ("zz.txt", ["not a plain file name"]),
+    ("z z.conf", ["not a plain file name"]),
+    ("50-theirs.conf", ["/lib/x/50-theirs.conf is somebody else's"]),
+]
+
+
+@pytest.mark.parametrize(("name", "complaints"), NAMES)
+def test_drop_in_problems(make_state, make_unit, name, complaints):
+    state = make_state(unit=make_unit(foreign={"/lib/x/50-theirs.conf": ""}))
+    problems = _plan.drop_in_problems(state, {"a": Ask("a", {}, {name: ""})})
+    assert len(problems) == len(complaints)
+    assert all(complaint in problem.sentence for complaint, problem in zip(complaints, problems))

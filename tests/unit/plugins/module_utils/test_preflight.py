@@ -1,0 +1,372 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# SPDX-FileCopyrightText: drydock.dockerd contributors
+
+"""Everything that can be known is known before the first write, and nothing of it is a false alarm."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+import socket
+import types
+
+import pytest
+from ansible_collections.drydock.dockerd.plugins.module_utils import _tree
+from ansible_collections.drydock.dockerd.plugins.module_utils._daemon_json import Ask
+from ansible_collections.drydock.dockerd.plugins.module_utils._errors import DrydockError
+from ansible_collections.drydock.dockerd.plugins.module_utils._mounts import Mount
+from ansible_collections.drydock.dockerd.plugins.module_utils._observe import Inventory
+from ansible_collections.drydock.dockerd.plugins.module_utils._plan import Request, make_plan
+from ansible_collections.drydock.dockerd.plugins.module_utils._preflight import ERROR, WARNING, Finding, preflight
+
+OPEN = "[Service]\nExecStart=/usr/sbin/dockerd -H fd:// -H tcp://10.0.0.5:2375\n"
+LOCAL = "[Service]\nExecStart=/usr/sbin/dockerd -H fd:// -H tcp://127.0.0.1:2375\n"
+TLS = dict.fromkeys(("tlscacert", "tlscert", "tlskey"), __file__)
+BARE = "[Service]\nExecStart=/usr/sbin/dockerd\n"
+
+
+@pytest.fixture
+def check(host):
+    """Findings about a request."""
+
+    def run(state, *asks, check_mode=False, **request):
+        wanted = Request(asks=tuple(asks), **request)
+        plan, problems = make_plan(state, wanted, host.places.units, host.places.daemon_json)
+        # Temporary directories are no place for a data root; that has a test of its own.
+        findings, _forecast = preflight(host, state, plan, dataclasses.replace(wanted, path=None), problems, check_mode)
+        return findings
+
+    return run
+
+
+def ids(findings):
+    return sorted((one.id, one.severity) for one in findings)
+
+
+# The unit, daemon.json, what is asked, what is found.
+CONFIGURATIONS = {
+    "nothing": (None, {}, [], []),
+    "an ordinary key": (None, {}, [Ask("options", {"debug": True})], []),
+    "a conflict": (None, {"debug": False}, [Ask("options", {"debug": True})], [("conflict", ERROR)]),
+    "a foreign drop-in's name": (None, {}, [Ask("options", {}, {"x y.conf": ""})], [("drop-in-name", ERROR)]),
+    "a key of another role": (None, {}, [Ask("options", {"tlscacert": os.devnull})], [("tls-file", ERROR), ("wrong-role", ERROR)]),
+    "a data root of another owner": (None, {}, [Ask("listen", {"data-root": "/var/lib/docker"})], [("wrong-role", ERROR)]),
+    "the key restart": (None, {"restart": True}, [], [("restart-key", ERROR)]),
+    "an open API that was there before": (OPEN, {}, [Ask("options", {"debug": True})], [("open-api", ERROR)]),
+    "an open API that is allowed": (OPEN, {}, [Ask("options", {"debug": True}, allow_insecure=True)], []),
+    "an API on loopback": (LOCAL, {}, [], [("plain-loopback", WARNING)]),
+    "TLS without client verification": (OPEN, {}, [Ask("listen", {"tls": True})], [("open-api", ERROR)]),
+    "TLS with files": (OPEN, {}, [Ask("listen", {"tlsverify": True, **TLS})], []),
+    "TLS whose CA is not there": (OPEN, {}, [Ask("listen", {"tlsverify": True, **TLS, "tlscacert": "/no/ca.pem"})], [("tls-file", ERROR)]),
+    "TLS without a key": (OPEN, {}, [Ask("listen", {"tlsverify": True, **TLS, "tlskey": ""})], [("tls-incomplete", ERROR)]),
+    "no address at all": (BARE, {}, [Ask("listen", {"hosts": []})], [("no-address", ERROR)]),
+    "an address that nobody can serve": (BARE, {}, [Ask("listen", {"hosts": ["fd://", "http://x"]})], [("address", ERROR)]),
+    "an address of another host": (
+        BARE,
+        {},
+        [Ask("listen", {"hosts": ["fd://", "tcp://192.0.2.1:2375"]}, allow_insecure=True)],
+        [("address-not-here", ERROR)],
+    ),
+    "a flag and a key": (BARE + "ExecStart=\nExecStart=dockerd --debug\n", {"debug": True}, [], [("flag-conflict", ERROR)]),
+    "a flag and a key that may be both": (BARE + "ExecStart=\nExecStart=dockerd --add-runtime x=/x\n", {"runtimes": {}}, [], []),
+}
+
+
+@pytest.mark.parametrize(("unit", "settings", "asks", "found"), CONFIGURATIONS.values(), ids=CONFIGURATIONS)
+def test_configuration(make_state, make_unit, check, unit, settings, asks, found):
+    state = make_state(settings, unit=make_unit(unit) if unit else make_unit())
+    assert ids(check(state, *asks)) == found
+
+
+def test_an_open_api_names_who_opens_it(make_state, make_unit, check):
+    foreign = {"/etc/systemd/system/docker.service.d/theirs.conf": OPEN.replace("ExecStart=", "ExecStart=\nExecStart=")}
+    (finding,) = check(make_state(unit=make_unit(foreign=foreign)))
+    assert "tcp://10.0.0.5:2375" in finding.sentence
+    assert "from /etc/systemd/system/docker.service.d/theirs.conf" in finding.sentence
+
+
+def test_an_address_of_somebody_else_is_not_dropped_silently(make_state, make_unit, check):
+    foreign = {"/etc/systemd/system/docker.service.d/theirs.conf": LOCAL.replace("ExecStart=", "ExecStart=\nExecStart=")}
+    drop_in = {"zz.conf": "[Service]\nExecStart=\nExecStart=@dockerd_command@\n"}
+    findings = check(make_state(unit=make_unit(foreign=foreign)), Ask("listen", {"hosts": ["fd://"]}, drop_in))
+    assert ids(findings) == [("foreign-address", ERROR)]
+    assert "theirs.conf lets the daemon listen on tcp://127.0.0.1:2375" in findings[0].sentence
+
+
+def test_fd_needs_a_socket_unit(make_state, check):
+    assert ids(check(make_state(systemd_socket=None))) == [("no-socket-unit", ERROR)]
+
+
+def test_a_taken_address_is_found_before_dockerd_fails_on_it(make_state, make_unit, check):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"tcp://127.0.0.1:{taken.getsockname()[1]}"
+        ask = Ask("listen", {"hosts": ["fd://", address]})
+        assert ids(check(make_state(unit=make_unit(BARE)), ask)) == [("address-in-use", ERROR), ("plain-loopback", WARNING)]
+    assert ids(check(make_state(unit=make_unit(BARE)), ask)) == [("plain-loopback", WARNING)]
+
+
+HIDING = [
+    ({"storage-driver": "vfs"}, True),
+    ({"storage-driver": "overlay2"}, False),
+    ({"userns-remap": "default"}, True),
+    ({"features": {"containerd-snapshotter": True}}, True),
+    ({"features": {"containerd-snapshotter": False, "buildkit": True}}, False),
+]
+
+
+@pytest.mark.parametrize(("settings", "hides"), HIDING)
+def test_data_are_not_hidden(make_state, check, settings, hides):
+    """A host that has no data yet has none to hide."""
+    for images, found in (({"sha256:1": ()}, [("hides-data", ERROR)] if hides else []), ({}, [])):
+        assert ids(check(make_state(inventory=Inventory({}, images, (), {})), Ask("options", settings))) == found
+
+
+def test_a_forbidden_restart_is_told(make_state, check):
+    findings = check(make_state(), Ask("options", {"log-driver": "local"}), restart="never")
+    assert ids(findings) == [("restart-pending", WARNING)]
+    assert "log-driver" in findings[0].sentence
+
+
+# dockerd's own word ----------------------------------------------------------------------------------------------
+
+VALIDATE = "/usr/sbin/dockerd --validate --config-file /dev/stdin -H fd://"
+
+
+def test_dockerd_judges_what_will_be_written(host, make_state, check):
+    host.execute.answers[VALIDATE] = (1, "unable to configure the Docker daemon with file /dev/stdin: no such key: x")
+    findings = check(make_state(engine_version="26.1.5"), Ask("options", {"x": 1}))
+    assert [str(one) for one in findings] == ["dockerd rejects the new configuration: no such key: x. Correct what is asked for."]
+    assert (host.execute.commands, host.execute.inputs) == ([VALIDATE], [b'{\n    "x": 1\n}\n'])
+
+
+@pytest.mark.parametrize(
+    ("version", "settings", "check_mode"),
+    [("20.10.24", {"debug": True}, False), ("26.1.5", {}, False), ("26.1.5", {"userns-remap": "default"}, True)],
+    ids=["an engine that cannot", "nothing to write", "a user that validating would create"],
+)
+def test_dockerd_is_not_asked(host, make_state, check, version, settings, check_mode):
+    assert check(make_state(engine_version=version), Ask("options", settings), check_mode=check_mode) == []
+    assert host.execute.commands == []
+
+
+def test_dockerd_is_not_asked_about_what_is_refused_anyway(host, make_state, check):
+    assert ids(check(make_state({"debug": False}, engine_version="26.1.5"), Ask("options", {"debug": True}))) == [("conflict", ERROR)]
+    assert host.execute.commands == []
+
+
+# The place of a data root ----------------------------------------------------------------------------------------
+
+PATHS = [
+    ("/mnt/data/docker", []),
+    ("/mnt/data/docker/", []),
+    ("/var/lib/docker", []),
+    ("/srv/a_b.c+d@e=f-g", []),
+    ("data/docker", ["path-relative"]),
+    ("/mnt/my data", ["path-characters"]),
+    ("/mnt/data:x", ["path-characters"]),
+    ("/mnt/$HOME", ["path-characters"]),
+    ("/mnt/%i", ["path-characters"]),
+    ("/mnt/a\nb", ["path-characters"]),
+    ("/mnt/data\n", ["path-characters"]),
+    ("/", ["path-system"]),
+    ("/var/lib/", ["path-system"]),
+    ("/mnt/../etc", ["path-system"]),
+    ("/run/docker-data", ["path-volatile"]),
+    ("/tmp/x", ["path-volatile"]),
+    ("/dev/shm/docker", ["path-volatile"]),
+    ("/srv/../tmp/x", ["path-volatile"]),
+]
+
+
+@pytest.mark.parametrize(("path", "found"), PATHS)
+def test_path(host, make_state, path, found):
+    state = make_state(info={"DockerRootDir": path, "Driver": "overlay2"})
+    request = Request(path=path)
+    plan, problems = make_plan(state, Request(), host.places.units, host.places.daemon_json)
+    findings, _forecast = preflight(host, state, plan, request, problems, False)
+    assert [one.id for one in findings] == found
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    """An old root with an image's worth of files, and a target with room for it."""
+    (tmp_path / "root" / "overlay2").mkdir(parents=True)
+    (tmp_path / "root" / "overlay2" / "layer").write_bytes(b"x" * 10_000)
+    room = types.SimpleNamespace(f_bavail=1 << 20, f_frsize=4096, f_files=1000, f_favail=1000)
+    monkeypatch.setattr(os, "statvfs", lambda path: room)
+    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
+    return types.SimpleNamespace(path=str(tmp_path / "root"), target=str(tmp_path / "disk" / "docker"), room=room)
+
+
+@pytest.fixture
+def on_root(make_state, root):
+    """A daemon on the old root, and a disk that fstab mounts."""
+
+    def make(mount=None, info=None, **changes):
+        disk = os.path.dirname(root.target)
+        mounts = [Mount("/", "ext4", "/dev/vda1", frozenset({"rw"})), Mount(disk, "ext4", "/dev/mapper/d", frozenset({"rw"}))]
+        if mount:
+            mounts[1] = dataclasses.replace(mounts[1], **mount)
+        fields = {"info": {"DockerRootDir": root.path, "Driver": "overlay2", **(info or {})}, "mounts": mounts, "fstab": f"/dev/mapper/d {disk} ext4"}
+        return make_state(**{**fields, **changes})
+
+    return make
+
+
+def test_an_ordinary_move_is_fine(on_root, root, check):
+    assert check(on_root(), path=root.target) == []
+
+
+def test_a_move_has_a_forecast(host, on_root, root):
+    state, request = on_root(), Request(path=root.target)
+    plan, _problems = make_plan(state, request, host.places.units, host.places.daemon_json)
+    _findings, forecast = preflight(host, state, plan, dataclasses.replace(request, path=None), [], True)
+    assert forecast.files == 3
+    assert forecast.bytes >= 10_000
+
+
+MOVES = {
+    "without a restart": ({}, {"restart": "never"}, ["restart-never"]),
+    "a driver that keeps no files": ({"info": {"Driver": "btrfs"}}, {}, ["storage-driver"]),
+    "a swarm manager": ({"info": {"Swarm": {"ControlAvailable": True}}}, {}, ["swarm-manager"]),
+    "a swarm manager, allowed": ({"info": {"Swarm": {"ControlAvailable": True}}}, {"allow_swarm_manager": True}, []),
+    "a swarm worker": ({"info": {"Swarm": {"ControlAvailable": False}}}, {}, []),
+    "to a disk in memory": ({"mount": {"fstype": "tmpfs"}}, {}, ["file-system"]),
+    "to a share": ({"mount": {"fstype": "nfs4"}}, {}, ["file-system"]),
+    "to fuse": ({"mount": {"fstype": "fuse.sshfs"}}, {}, ["file-system"]),
+    "to a disk that is read-only": ({"mount": {"options": frozenset({"ro"})}}, {}, ["read-only"]),
+    "to a disk that is mounted by hand": ({"fstab": ""}, {}, ["not-persistent"]),
+    "to a disk that is mounted by hand, allowed": ({"fstab": ""}, {"require_persistent_mount": False}, ["not-persistent"]),
+    "to nowhere": ({"mounts": []}, {}, ["no-mount"]),
+}
+
+
+@pytest.mark.parametrize(("changes", "request_", "found"), MOVES.values(), ids=MOVES)
+def test_move(on_root, root, check, changes, request_, found):
+    findings = check(on_root(**changes), path=root.target, **request_)
+    assert [one.id for one in findings] == found
+    allowed = request_.get("require_persistent_mount") is False
+    assert {one.severity for one in findings} <= {WARNING if allowed else ERROR}
+
+
+def test_a_move_of_a_daemon_that_is_down_is_refused(on_root, root, check):
+    assert ids(check(on_root(pid=0), path=root.target)) == [("daemon-down", ERROR)]
+
+
+def test_a_move_needs_rsync(on_root, root, check, monkeypatch):
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    assert ids(check(on_root(), path=root.target)) == [("no-rsync", ERROR)]
+
+
+def test_live_restore_as_a_flag_cannot_be_switched_off(on_root, make_unit, root, check):
+    unit = make_unit("[Service]\nExecStart=/usr/sbin/dockerd -H fd:// --live-restore\n")
+    assert ids(check(on_root(unit=unit), path=root.target)) == [("flag", ERROR)]
+
+
+def test_a_mount_unit_is_as_good_as_fstab(host, on_root, root, check):
+    host.execute.answers = {"systemd-escape": (0, "disk.mount\n"), "systemctl show disk.mount": (0, "FragmentPath=/etc/systemd/system/disk.mount\n")}
+    assert check(on_root(fstab=""), path=root.target) == []
+
+
+def test_xfs_needs_d_type(host, on_root, root, check):
+    for answer, found in (("naming =version 2 ftype=1", []), ("naming =version 2 ftype=0", [("no-d-type", ERROR)])):
+        host.execute.answers["xfs_info"] = (0, answer)
+        assert ids(check(on_root(mount={"fstype": "xfs"}), path=root.target)) == found
+
+
+@pytest.mark.parametrize(("device", "found"), [("/dev/sdb1", [("device-name", WARNING)]), ("UUID=1", []), ("/dev/mapper/d", [])])
+def test_a_device_name_that_may_change_is_told(on_root, root, check, device, found):
+    assert ids(check(on_root(fstab=f"{device} {os.path.dirname(root.target)} ext4"), path=root.target)) == found
+
+
+@pytest.mark.parametrize(("tail", "found"), [("/inside", "path-inside"), ("/..", "path-around")])
+def test_old_and_new_root_must_not_contain_each_other(on_root, root, check, tail, found):
+    assert ids(check(on_root(), path=root.path + tail)) == [(found, ERROR)]
+
+
+TARGETS = {
+    "empty": ([], []),
+    "a new file system": (["lost+found/"], []),
+    "an interrupted copy": ([_tree.COPY_MARK, "overlay2/"], []),
+    "somebody's data": (["precious", "lost+found/"], ["not-empty"]),
+}
+
+
+@pytest.mark.parametrize(("names", "found"), TARGETS.values(), ids=TARGETS)
+def test_what_lies_in_the_target(on_root, root, check, names, found):
+    os.makedirs(root.target)
+    for name in names:
+        path = os.path.join(root.target, name)
+        os.mkdir(path) if name.endswith("/") else open(path, "x").close()
+    assert [one.id for one in check(on_root(), path=root.target)] == found
+
+
+def test_a_target_that_is_a_file_is_refused(on_root, root, check):
+    os.makedirs(os.path.dirname(root.target))
+    open(root.target, "x").close()
+    assert ids(check(on_root(), path=root.target)) == [("not-a-directory", ERROR)]
+
+
+MOUNTS_BELOW = [
+    ("overlay2/0123/merged", []),
+    ("containers/0123/mounts/shm", []),
+    ("volumes/device/_data", []),
+    ("volumes/plain/_data", ["mount-below"]),
+    ("volumes", ["mount-below"]),
+    ("overlay2", ["mount-below"]),
+    ("mine", ["mount-below"]),
+]
+
+
+@pytest.mark.parametrize(("point", "found"), MOUNTS_BELOW)
+def test_mounts_below_the_old_root(on_root, root, check, point, found):
+    state = on_root(device_volumes=frozenset({"device"}))
+    state.mounts.append(Mount(f"{root.path}/{point}", "ext4", "/dev/x", frozenset({"rw"})))
+    assert [one.id for one in check(state, path=root.target)] == found
+
+
+def test_containers_that_a_move_harms_are_told(on_root, make_container, root, check):
+    containers = [
+        make_container("job", auto_remove=True),
+        make_container("ended", auto_remove=True, state="exited"),
+        make_container("bound", binds=("/srv", f"{root.path}/volumes/v/_data")),
+        make_container("near", binds=(f"{root.path}-backup",)),
+    ]
+    findings = check(on_root(inventory=Inventory({one.id: one for one in containers}, {}, (), {})), path=root.target)
+    assert ids(findings) == [("auto-remove", WARNING), ("bind-below", WARNING)]
+    assert "Container job " in findings[0].sentence
+    assert "Container bound " in findings[1].sentence
+
+
+def test_a_target_without_room_is_told_with_what_is_missing(on_root, root, check):
+    root.room.f_bavail, root.room.f_favail = 10, 2
+    findings = check(on_root(), path=root.target)
+    assert ids(findings) == [("no-inodes", ERROR), ("no-space", ERROR)]
+    assert "40.0 KiB free" in findings[0].sentence
+    assert "are missing" in findings[0].sentence
+
+
+def test_what_an_interrupted_copy_brought_needs_no_room_again(on_root, root, check):
+    shutil.copytree(root.path, root.target)
+    open(os.path.join(root.target, _tree.COPY_MARK), "x").close()
+    root.room.f_favail = 1
+    assert check(on_root(), path=root.target) == []
+
+
+def test_a_file_system_without_a_fixed_number_of_inodes_has_enough(on_root, root, check):
+    root.room.f_files = root.room.f_favail = 0
+    assert check(on_root(), path=root.target) == []
+
+
+def test_a_finding_is_a_sentence_and_data():
+    finding = Finding("x", ERROR, "It is so.", "Do that.")
+    assert (str(finding), str(dataclasses.replace(finding, hint=""))) == ("It is so. Do that.", "It is so.")
+    assert finding.to_data() == {"id": "x", "severity": "error", "sentence": "It is so.", "hint": "Do that."}
+
+
+def test_problems_keep_their_way_out(host, make_state):
+    state = make_state()
+    plan, _problems = make_plan(state, Request(), host.places.units, host.places.daemon_json)
+    findings, forecast = preflight(host, state, plan, Request(), [DrydockError("It is so.", "Do that.")], False)
+    assert ([str(one) for one in findings], forecast) == (["It is so. Do that."], None)

@@ -1,0 +1,474 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# SPDX-FileCopyrightText: drydock.dockerd contributors
+
+"""Either all of a change is in force or nothing of it, wherever it is cut, and the containers run."""
+
+from __future__ import annotations
+
+import datetime
+import itertools
+import json
+import os
+import pathlib
+import shutil
+import socket
+import types
+
+import pytest
+from ansible_collections.drydock.dockerd.plugins.module_utils import _addresses, _files, _transaction
+from ansible_collections.drydock.dockerd.plugins.module_utils._daemon_json import Ask
+from ansible_collections.drydock.dockerd.plugins.module_utils._engine import Engine
+from ansible_collections.drydock.dockerd.plugins.module_utils._errors import DrydockError, EngineError
+from ansible_collections.drydock.dockerd.plugins.module_utils._host import Host, Result
+from ansible_collections.drydock.dockerd.plugins.module_utils._journal import Journal
+from ansible_collections.drydock.dockerd.plugins.module_utils._observe import load_owners, take_inventory
+from ansible_collections.drydock.dockerd.plugins.module_utils._plan import MARKER_PREFIX, Request, make_plan
+from ansible_collections.drydock.dockerd.plugins.module_utils._service import HOLD_DROP_IN
+from ansible_collections.drydock.dockerd.plugins.module_utils._transaction import Transaction, locked, recover
+
+CONTAINERS = {"web": "running", "held": "paused", "old": "exited"}
+RELOADED = ("debug", "live-restore")
+LIMITS = "[Service]\nLimitNOFILE=9\n"
+
+
+class Crash(BaseException):
+    """The process ends here: no handler of ours runs."""
+
+
+class Machine(Host):
+    """A host with systemd and dockerd in a few lines: what the files said when they were read last is what is in force."""
+
+    def __init__(self, places, root):
+        super().__init__(execute=self.command, now=self.moment, sleep=lambda seconds: None, places=places)
+        self.default_root = str(root)
+        self.commands, self.posts, self.moments, self.crash_at = [], [], 0, 0
+        # What goes wrong, once each: how a command begins, and its complaint.
+        self.failing = {}
+        self.containers = dict(CONTAINERS)
+        # With the new configuration an image is not there, a container does not start, or a reload changes nothing.
+        self.loses_image, self.broken, self.deaf = False, "", False
+        self.up, self.in_force, self.units = True, self.read_file(), self.read_units()
+
+    def moment(self):
+        """Commands, notes in the journal and what is written to the disk are the moments at which a crash is tried."""
+        self.moments += 1
+        if self.moments == self.crash_at:
+            raise Crash
+        return 1_700_000_000.0
+
+    def read_file(self):
+        return json.loads(_files.read(self.places.daemon_json) or "{}")
+
+    def read_units(self):
+        ours, runtime = (pathlib.Path(place, "docker.service.d") for place in (self.places.units, self.places.runtime_units))
+        return {path.name: path.read_text() for path in [*ours.glob("*.conf"), *runtime.glob("*.conf")]}
+
+    def command(self, argv, timeout, stdin):
+        self.moment()
+        words = " ".join(argv)
+        if argv[:2] != ("systemctl", "show"):
+            self.commands.append(words)
+        error = next((self.failing.pop(prefix) for prefix in list(self.failing) if prefix in words), "")
+        out = "" if error else self.act(argv, stdin)
+        self.moment()
+        return Result(tuple(argv), 1 if error else 0, out, error or "")
+
+    def act(self, argv, stdin):
+        if argv[:2] == ("systemctl", "show"):
+            values = {"LoadState": "loaded", "ActiveState": "active" if self.up else "inactive", "Result": "success", "MainPID": str(os.getpid())}
+            return "".join(f"{key}={values.get(key, '')}\n" for key in argv[4].split(","))
+        if argv[:2] == ("systemctl", "stop") and self.up:
+            self.up = False
+            if not self.in_force.get("live-restore"):
+                self.containers = dict.fromkeys(self.containers, "exited")
+        elif argv[:2] == ("systemctl", "start") and not self.up and not os.path.exists(self.places.hold):
+            assert "--restart=false" in self.units[HOLD_DROP_IN]
+            self.up, self.in_force = True, self.read_file()
+        elif argv[:2] == ("systemctl", "daemon-reload"):
+            self.units = self.read_units()
+        elif argv[:2] == ("systemctl", "kill") and not self.deaf:
+            self.in_force = {**self.in_force, **{key: self.read_file().get(key) for key in RELOADED}}
+        elif "rsync" in argv:
+            copy(stdin, argv[-2], argv[-1])
+        return ""
+
+    def boot(self):
+        """What lies in /run is gone, dockerd starts with the files as they are, and containers write what must not be lost."""
+        shutil.rmtree(self.places.runtime_units, ignore_errors=True)
+        _files.remove(self.places.hold)
+        self.up, self.in_force, self.units = True, self.read_file(), self.read_units()
+        pathlib.Path(self.root, "containers", "written").write_text("since the boot")
+
+    def info(self):
+        return {"Driver": "overlay2", "Debug": self.in_force.get("debug"), "LiveRestoreEnabled": bool(self.in_force.get("live-restore"))}
+
+    @property
+    def root(self):
+        return self.in_force.get("data-root", self.default_root)
+
+
+def copy(names, source, target):
+    """What rsync would do here."""
+    for name in sorted(os.fsdecode(names).split("\0")):
+        if os.path.isdir(source + name):
+            os.makedirs(target + name, exist_ok=True)
+        else:
+            shutil.copy2(source + name, target + name)
+        shutil.copystat(source + name, target + name)
+
+
+class Daemon(Engine):
+    """The API of a machine's dockerd."""
+
+    def __init__(self, machine):
+        super().__init__("/nowhere")
+        object.__setattr__(self, "machine", machine)
+
+    def _call(self, method, path, query):
+        machine = self.machine
+        _empty, kind, name, *rest = [*path.split("/"), ""]
+        if not machine.up:
+            raise EngineError("The daemon does not answer.")
+        if method == "POST":
+            machine.posts.append((name, rest[0], machine.in_force.get("debug")))
+            if name == machine.broken:
+                raise EngineError("The port is taken.")
+            machine.containers[name] = {"start": "running", "pause": "paused"}[rest[0]]
+            return None
+        if kind == "containers" and name != "json":
+            return {"Id": name, "Name": f"/{name}", "Config": {}, "HostConfig": {}, "State": {"Status": machine.containers[name]}}
+        return {
+            "info": {"DockerRootDir": machine.root, **machine.info()},
+            "containers": [{"Id": one} for one in machine.containers],
+            "images": [] if machine.loses_image and machine.in_force.get("debug") else [{"Id": "sha256:1"}],
+            "volumes": {"Volumes": None},
+            "networks": [],
+        }[kind]
+
+
+class World:
+    """A machine, a plan for it, and what both sides of the plan look like."""
+
+    def __init__(self, top, places, state_of, settings, asks, path, keep_source=True):
+        self.root = top / "root"
+        (self.root / "containers").mkdir(parents=True)
+        (self.root / "containers" / "precious").write_text("data")
+        pathlib.Path(places.daemon_json).write_text(json.dumps(settings))
+        self.machine = Machine(places, self.root)
+        self.engine = Daemon(self.machine)
+        state = state_of(settings, info=self.engine.get("/info"), inventory=take_inventory(self.engine))
+        request = Request(asks=asks, path=str(top / path) if path else None, keep_source=keep_source)
+        self.plan, problems = make_plan(state, request, places.units, places.daemon_json)
+        assert problems == []
+        self.before = {one.path: one.before for one in self.plan.files}
+        self.after = {one.path: one.after for one in self.plan.files}
+
+    def run(self):
+        journal = Journal(self.machine)
+        journal.create(self.plan.to_data())
+        return Transaction(self.machine, self.plan, journal).run()
+
+    def assert_whole(self, new, booted=False):
+        """All of one side: files, what systemd and dockerd have read, our notes, the data, the containers; nothing left over."""
+        machine = self.machine
+        assert {path: _files.read(path) for path in self.before} == (self.after if new else self.before)
+        assert machine.up
+        # What ran before a boot is for restart policies to start.
+        assert booted or machine.containers == CONTAINERS
+        assert os.path.exists(os.path.join(machine.root, "containers", "written")) == booted
+        assert {key: machine.in_force.get(key) for key in RELOADED} == {key: machine.read_file().get(key) for key in RELOADED}
+        assert machine.root == machine.read_file().get("data-root", str(self.root))
+        assert pathlib.Path(machine.root, "containers", "precious").read_text() == "data"
+        assert machine.units == machine.read_units()
+        assert HOLD_DROP_IN not in machine.units
+        assert not os.path.exists(machine.places.hold)
+        assert not Journal(machine).is_open
+        assert load_owners(machine)[0] == (self.plan.owners if new else {})
+
+
+# What daemon.json says before, what is asked, where the data should go, effect.
+CHANGES = {
+    "a guard of the start": ({}, (Ask("a", {}, {"zz.conf": "[Unit]\nAfter=x.service\n"}),), None, "none"),
+    "a reload": ({"ipv6": False}, (Ask("a", {"debug": True}),), None, "reload"),
+    "a restart": ({}, (Ask("a", {"debug": True, "mtu": 1400}, {"zz.conf": LIMITS}),), None, "restart"),
+    "a move": ({"live-restore": True}, (Ask("a", {"debug": True}),), "new", "restart"),
+}
+
+
+@pytest.fixture
+def world(host, tmp_path, make_state, monkeypatch):
+    """Make a world for a change; each call makes a new one."""
+    numbers = itertools.count()
+
+    def make(change, **options):
+        settings, asks, path, effect = CHANGES[change]
+        top = tmp_path / f"world{next(numbers)}"
+        top.mkdir()
+        places = type(host.places)(**{name: str(top / name) for name in vars(host.places)})
+        made = World(top, places, make_state, settings, asks, path, **options)
+        assert made.plan.effect == effect
+        monkeypatch.setattr(_transaction, "Engine", lambda path: made.engine)
+        monkeypatch.setattr(os, "fsync", lambda fd: made.machine.moment())
+        return made
+
+    # Containers of the machine that runs the tests are nobody's business.
+    monkeypatch.setattr(_transaction, "_is_shim", lambda pid: False)
+    return make
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_change_comes_into_force(world, change):
+    it = world(change)
+    outcome = it.run()
+    it.assert_whole(new=True)
+    assert (outcome.applied, outcome.failures) == (it.plan.effect, [])
+    assert [phase["phase"] for phase in outcome.phases] == it.plan.steps
+    assert (outcome.downtime is not None) == (it.plan.effect == "restart")
+    assert load_owners(it.machine)[1]["settings"] == it.plan.file_settings
+
+
+def test_a_reload_stops_nothing(world):
+    it = world("a reload")
+    it.run()
+    assert not any("stop" in command or "start" in command for command in it.machine.commands)
+
+
+def test_the_daemon_is_down_only_for_what_must_be_done_then(world):
+    """Containers are stopped behind the warm copy, and started when all is proved."""
+    it = world("a move")
+    it.run()
+    short = [command.split()[0] if "rsync" not in command else "rsync" for command in it.machine.commands]
+    stop = next(number for number, command in enumerate(it.machine.commands) if command.startswith("systemctl stop"))
+    start = next(number for number, command in enumerate(it.machine.commands) if command.startswith("systemctl start"))
+    assert "rsync" in short[:stop]
+    assert set(short[stop + 1 : start]) <= {"rsync", "sync", "systemctl"}
+
+
+def test_a_move_keeps_the_old_data_aside_and_marks_the_new(world):
+    it = world("a move")
+    outcome = it.run()
+    assert outcome.kept.startswith(f"{it.root}.drydock-kept-")
+    assert not it.root.exists()
+    assert pathlib.Path(outcome.kept, "containers", "precious").read_text() == "data"
+    assert sorted(os.listdir(it.machine.root)) == [it.plan.marker, "containers"]
+    assert it.plan.marker.startswith(MARKER_PREFIX)
+
+
+def test_a_move_without_keeping_leaves_no_old_data(world):
+    it = world("a move", keep_source=False)
+    assert it.run().kept is None
+    it.assert_whole(new=True)
+    assert not list(it.root.parent.glob("root*"))
+
+
+# Failures: the change, what goes wrong, the step that the message names.
+FAILURES = {
+    "units cannot be read": ("a guard of the start", "systemctl daemon-reload", "reload units"),
+    "the signal fails": ("a reload", "systemctl kill", "reload"),
+    "the hold fails": ("a restart", "systemctl daemon-reload", "hold"),
+    "the stop fails": ("a restart", "systemctl stop", "stop"),
+    "the start fails": ("a restart", "systemctl start", "start"),
+    "live-restore cannot be switched off": ("a move", "systemctl kill", "hold"),
+    "the copy fails": ("a move", "rsync", "warm copy"),
+    "a disk fails": ("a move", "sync --file-system", "warm copy"),
+    "the start on the new root fails": ("a move", "systemctl start", "start"),
+}
+
+
+@pytest.mark.parametrize(("change", "command", "step"), FAILURES.values(), ids=FAILURES)
+def test_a_failure_leaves_everything_as_it_was(world, change, command, step):
+    it = world(change)
+    it.machine.failing = {command: "out of luck"}
+    with pytest.raises(DrydockError, match=f"Failed at '{step}': .*out of luck.* Evidence: "):
+        it.run()
+    it.assert_whole(new=False)
+    # The same request is fine when the reason is gone.
+    it.run()
+    it.assert_whole(new=True)
+
+
+@pytest.mark.parametrize("change", ["a restart", "a move"])
+def test_a_daemon_that_lost_something_is_not_let_loose(world, change):
+    """No container starts before the daemon has proved to have all it had; then the old one gets them back."""
+    it = world(change)
+    it.machine.loses_image = True
+    with pytest.raises(DrydockError, match="Failed at 'prove': The daemon does not have what it had before: image sha256:1 is missing"):
+        it.run()
+    it.assert_whole(new=False)
+    assert sorted(it.machine.posts) == [("held", "pause", None), ("held", "start", None), ("web", "start", None)]
+
+
+def test_a_reload_that_changes_nothing_is_taken_back(world, monkeypatch):
+    it = world("a reload")
+    it.machine.deaf = True
+    clock = itertools.count()
+    monkeypatch.setattr(_transaction, "time", types.SimpleNamespace(monotonic=lambda: next(clock)))
+    with pytest.raises(DrydockError, match="Failed at 'prove values': Within 10 s after the reload debug is not True in force"):
+        it.run()
+    it.assert_whole(new=False)
+
+
+def test_a_container_that_does_not_start_is_told_and_takes_nothing_back(world):
+    it = world("a restart")
+    it.machine.broken = "web"
+    outcome = it.run()
+    assert (outcome.started, outcome.failures) == (1, ["Container web does not run again: The port is taken."])
+    assert _files.read(it.machine.places.daemon_json) == it.after[it.machine.places.daemon_json]
+
+
+def test_when_containers_work_on_the_new_root_there_is_no_way_back(world):
+    """What they wrote since would be lost: a failure behind the release is told, and the next run goes on."""
+    it = world("a move")
+    in_the_way = pathlib.Path(f"{it.root}.drydock-kept-{datetime.datetime.fromtimestamp(1_700_000_000):%Y%m%dT%H%M%S}", "x")
+    in_the_way.mkdir(parents=True)
+    with pytest.raises(DrydockError, match=r"The change is in force and the containers were started, but 'finish' failed: .*goes on from there"):
+        it.run()
+    assert (it.machine.root, it.machine.containers) == (it.plan.move.target, CONTAINERS)
+    shutil.rmtree(in_the_way.parent)
+    assert "An interrupted change was finished" in recover(it.machine)
+    it.assert_whole(new=True)
+
+
+# Crashes --------------------------------------------------------------------------------------------------------
+
+
+def crashed(make, moment, booted=False):
+    """A world whose change was cut at a moment."""
+    it = make()
+    it.machine.moments, it.machine.crash_at = 0, moment
+    with pytest.raises(Crash):
+        it.run()
+    it.machine.crash_at = 0
+    if booted:
+        it.machine.boot()
+    return it
+
+
+def moments_of(make):
+    it = make()
+    it.machine.moments = 0
+    it.run()
+    return range(1, it.machine.moments + 1)
+
+
+@pytest.mark.parametrize("booted", [False, True], ids=["killed", "booted"])
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_crash_at_any_moment_is_recovered(world, change, booted):
+    sides = []
+    for moment in moments_of(lambda: world(change)):
+        it = crashed(lambda: world(change), moment, booted)
+        begun, released = Journal(it.machine).is_open, any(debug for _name, _verb, debug in it.machine.posts)
+        told = recover(it.machine)
+        new = bool(load_owners(it.machine)[0])
+        assert new or not released
+        assert (told is not None) == begun
+        assert told is None or told.startswith("An interrupted change was finished" if new else "An interrupted change was undone")
+        it.assert_whole(new, booted)
+        assert recover(it.machine) is None
+        sides.append(new)
+    # Early crashes lead back, and from some moment on every crash leads forward.
+    assert sides == sorted(sides)
+    assert set(sides) == {False, True}
+
+
+@pytest.mark.parametrize("change", ["a restart", "a move"])
+def test_a_crash_of_undoing_is_recovered(world, change):
+    """A start fails, and the process dies at any moment while it takes all back."""
+    for moment in itertools.count(1):
+        it = world(change)
+        it.machine.failing = {"systemctl start": "out of luck"}
+        it.machine.moments, it.machine.crash_at = 0, moment
+        with pytest.raises((Crash, DrydockError)) as caught:
+            it.run()
+        it.machine.crash_at = 0
+        it.machine.failing = {}
+        recover(it.machine)
+        it.assert_whole(bool(load_owners(it.machine)[0]))
+        if caught.type is DrydockError:
+            break
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_crash_of_the_recovery_is_recovered(world, change):
+    """A choice of moments of the change, every moment of its recovery."""
+    for moment in moments_of(lambda: world(change))[5::11]:
+        for second in itertools.count(1):
+            it = crashed(lambda: world(change), moment)
+            it.machine.moments, it.machine.crash_at = 0, second
+            try:
+                recover(it.machine)
+            except Crash:
+                it.machine.crash_at = 0
+                recover(it.machine)
+            it.assert_whole(bool(load_owners(it.machine)[0]))
+            if it.machine.crash_at:
+                break
+
+
+# Helpers --------------------------------------------------------------------------------------------------------
+
+
+def test_only_one_change_at_a_time(host):
+    with locked(host, "data_root"):
+        with pytest.raises(DrydockError, match=f"under way: data_root, process {os.getpid()}, since 2023-11-1"), locked(host, "other"):
+            pass
+        # Being turned away must not free the lock.
+        with pytest.raises(DrydockError), locked(host, "other"):
+            pass
+    with locked(host, "other"):
+        assert pathlib.Path(host.places.lock).read_text().startswith("other, ")
+
+
+def test_a_lock_is_free_after_a_failure(host):
+    with pytest.raises(ValueError, match="x"), locked(host, "data_root"):
+        raise ValueError("x")
+    with locked(host, "data_root"):
+        pass
+
+
+def test_nothing_to_recover(host):
+    assert recover(host) is None
+
+
+def test_containers_that_outlived_the_daemon_stop_the_copy(world, monkeypatch):
+    monkeypatch.setattr(_transaction, "_is_shim", lambda pid: pid == str(os.getpid()))
+    it = world("a move")
+    with pytest.raises(DrydockError, match=f"Failed at 'final copy': 1 containers outlived the daemon's stop .containerd-shim {os.getpid()}"):
+        it.run()
+    it.assert_whole(new=False)
+
+
+def test_mounts_that_the_daemon_left_are_taken_away_the_deepest_first(world):
+    it = world("a move")
+    points = [it.root, f"{it.root}/a", f"{it.root}/a/b", f"{it.root}-not"]
+    pathlib.Path(it.machine.places.mountinfo).write_text("".join(f"1 2 0:1 / {point} rw - ext4 /dev/x rw\n" for point in points))
+    it.run()
+    assert [command for command in it.machine.commands if "umount" in command] == [f"umount {it.root}/a/b", f"umount {it.root}/a"]
+
+
+@pytest.mark.parametrize("pid", [str(os.getpid()), "999999999", "self"])
+def test_other_processes_are_no_shims(pid):
+    assert not _transaction._is_shim(pid)
+
+
+def test_set_aside_renames_a_directory(tmp_path):
+    (tmp_path / "root" / "containers").mkdir(parents=True)
+    kept = _transaction._set_aside(str(tmp_path / "root"), "now")
+    assert (os.listdir(tmp_path), os.listdir(kept)) == (["root.drydock-kept-now"], ["containers"])
+
+
+def test_set_aside_empties_a_mount_point_into_itself(tmp_path, monkeypatch):
+    for name in ("containers", "lost+found"):
+        (tmp_path / name).mkdir()
+    monkeypatch.setattr(os.path, "ismount", lambda path: path == str(tmp_path))
+    kept = _transaction._set_aside(str(tmp_path), "now")
+    assert (sorted(os.listdir(tmp_path)), os.listdir(kept)) == ([".drydock-kept-now", "lost+found"], ["containers"])
+
+
+def test_an_address_is_proved_by_a_connection():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        for host in ("127.0.0.1", "0.0.0.0", "localhost"):
+            _transaction._knock(_addresses.parse(f"tcp://{host}:{port}"))
+    with pytest.raises(DrydockError, match=f"nothing accepts connections on tcp://127.0.0.1:{port}"):
+        _transaction._knock(_addresses.parse(f"tcp://127.0.0.1:{port}"))

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# SPDX-FileCopyrightText: drydock.dockerd contributors
+
+"""What may happen while a warm pass runs, at the very moment where it would hurt."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import pathlib
+import typing as t
+
+import pytest
+from ansible_collections.drydock.dockerd.plugins.module_utils import _host, _tree
+
+OLD = 10**18
+
+
+class Meddler:
+    """Runs commands for real, and something else before and after each: name of the command to what is done."""
+
+    def __init__(self) -> None:
+        self.before: dict[str, t.Callable[[], object]] = {}
+        self.after: dict[str, t.Callable[[], object]] = {}
+
+    def __call__(self, argv: t.Sequence[str], timeout: float | None, stdin: bytes | None) -> _host.Result:
+        name = "rsync" if "rsync" in argv else argv[0]
+        self.before.pop(name, lambda: None)()
+        result = _host._run(argv, timeout, stdin)
+        self.after.pop(name, lambda: None)()
+        return result
+
+
+@pytest.fixture
+def meddler() -> Meddler:
+    return Meddler()
+
+
+@pytest.fixture
+def copier(tmp_path: pathlib.Path, meddler: Meddler) -> _tree.Copier:
+    """Time stands still an hour ahead, so that everything written here is old enough to be trusted."""
+    source, target = tmp_path / "source", tmp_path / "target"
+    (source / "d").mkdir(parents=True)
+    target.mkdir()
+    clock = os.stat(source).st_ctime + 3600
+    return _tree.Copier(_host.Host(execute=meddler, now=lambda: clock), str(source), str(target))
+
+
+def write(path: pathlib.Path, text: str) -> None:
+    path.write_text(text)
+    os.utime(path, ns=(OLD, OLD))
+
+
+@pytest.mark.runs_commands
+def test_directory_that_is_away_while_rsync_starts_leaves_no_stale_copy(copier: _tree.Copier, meddler: Meddler, tmp_path: pathlib.Path) -> None:
+    home, away = tmp_path / "source" / "d", tmp_path / "away"
+    write(home / "f", "AAAA")
+    copier.warm_pass()
+    write(home / "f", "BBBB")
+    meddler.before["rsync"] = lambda: home.rename(away)
+    meddler.after["rsync"] = lambda: away.rename(home)
+    copier.warm_pass()
+    copier.final_pass()
+
+    assert (tmp_path / "target" / "d" / "f").read_text() == "BBBB"
+
+
+@pytest.mark.runs_commands
+def test_store_through_a_mapping_during_a_long_sync_arrives(copier: _tree.Copier, meddler: Meddler, tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "source" / "d" / "f"
+    path.write_bytes(bytes(4096))
+    clock = [os.stat(path).st_ctime + 3600]
+    copier.host.now = lambda: clock[0]
+    with open(path, "r+b") as stream, mmap.mmap(stream.fileno(), 4096) as memory:
+
+        def store_and_let_the_sync_take_an_hour() -> None:
+            memory[0:2] = b"v1"
+            clock[0] = os.stat(path).st_ctime + 3600
+
+        clock[0] = os.stat(path).st_ctime + 1
+        meddler.after["sync"] = store_and_let_the_sync_take_an_hour
+        # Into a page that is dirty already: no time stamp moves.
+        meddler.after["rsync"] = lambda: memory.__setitem__(slice(0, 2), b"v2")
+        copier.warm_pass()
+        copier.final_pass()
+
+        assert (tmp_path / "target" / "d" / "f").read_bytes()[:2] == b"v2"
