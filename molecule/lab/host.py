@@ -18,6 +18,7 @@ import os
 import pathlib
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -155,6 +156,19 @@ def configuration(files_only: bool) -> str:
     return "\n".join(lines)
 
 
+def kill_at(step: str, module: bool) -> None:
+    journal = pathlib.Path("/var/lib/drydock/dockerd/journal/log.jsonl")
+    begun = f'"event": "begin", "step": "{step}"'
+    while not journal.exists() or begun not in journal.read_text():
+        time.sleep(0.0005)
+    if module:
+        subprocess.run(["pkill", "--signal", "KILL", "--full", "AnsiballZ_.*data_root"], check=True)
+    else:
+        # The worker itself is the first process of its unit, whatever it has started.
+        pids = pathlib.Path("/sys/fs/cgroup/system.slice/drydock-dockerd.service/cgroup.procs").read_text().split()
+        os.kill(min(map(int, pids)), signal.SIGKILL)
+
+
 def gap(seconds: float) -> float:
     top = docker("volume", "inspect", "--format", "{{.Mountpoint}}", "beat")
     since = time.clock_gettime(time.CLOCK_BOOTTIME) - seconds
@@ -173,6 +187,8 @@ def main() -> None:
         print(json.dumps(snapshot(), indent=1))
     elif command == "configuration":
         print(configuration("--files" in rest))
+    elif command in ("kill-at", "kill-module-at"):
+        kill_at(rest[0], module=command == "kill-module-at")
     elif command == "gap":
         print(f"{gap(float(rest[0])):.2f}")
     else:

@@ -10,13 +10,15 @@ from __future__ import annotations
 import os
 import typing as t
 
+from . import _worker
 from ._errors import Refused
 from ._host import Host
 from ._journal import Journal
 from ._observe import State, observe
+from ._outcome import Outcome, words
 from ._plan import Plan, Request, describe, make_plan
 from ._preflight import ERROR, WARNING, Finding, Forecast, preflight
-from ._transaction import Outcome, Transaction, locked, recover, settle
+from ._transaction import locked, settle
 from ._tree import human
 
 
@@ -30,12 +32,9 @@ def change(host: Host, request: Request, what: str, check_mode: bool) -> dict[st
     if check_mode:
         return _change(host, request, check_mode=True)
     with locked(host, what):
-        recovered = recover(host)
+        earlier = _worker.earlier_run(host)
         result = _change(host, request, check_mode=False)
-    if recovered:
-        result["changed"] = True
-        result["msg"] = f"{recovered} {result['msg']}"
-    return result
+    return _worker.mention(earlier, result)
 
 
 def _change(host: Host, request: Request, check_mode: bool) -> dict[str, t.Any]:
@@ -64,9 +63,7 @@ def _change(host: Host, request: Request, check_mode: bool) -> dict[str, t.Any]:
         if _bookkeeping_differs(state, plan):
             settle(host, plan)
         return result
-    journal.create(plan.to_data())
-    outcome = Transaction(host, plan, journal).run()
-    result.update(_outcome_data(plan, outcome))
+    result.update(_outcome_data(plan, _worker.perform(host, plan)))
     return result
 
 
@@ -86,26 +83,6 @@ def _outcome_data(plan: Plan, outcome: Outcome) -> dict[str, t.Any]:
     return data
 
 
-def words(plan: Plan, outcome: Outcome) -> str:
-    """What happened, in the terms of the people who asked for it."""
-    parts = []
-    if plan.move:
-        parts.append(f"moved {human(outcome.bytes or 0)} in {outcome.files or 0:,} files from {plan.move.source} to {plan.move.target}")
-    elif outcome.applied == "restart":
-        parts.append("restarted the daemon")
-    elif outcome.applied == "reload":
-        parts.append("reloaded the daemon, nothing was interrupted")
-    else:
-        parts.append("wrote " + ", ".join(os.path.basename(change.path) for change in plan.files))
-    if outcome.downtime is not None:
-        parts.append(f"down for {outcome.downtime} s")
-        parts.append(f"{outcome.started} containers back")
-    if outcome.kept:
-        parts.append(f"the old copy is kept in {outcome.kept}")
-    sentence = ", ".join(parts)
-    return " ".join([sentence[:1].upper() + sentence[1:] + ".", *outcome.failures])
-
-
 def _forecast_words(plan: Plan, forecast: Forecast | None) -> str:
     if not plan.steps:
         return "Nothing to do."
@@ -123,4 +100,4 @@ def diff(plan: Plan) -> list[dict[str, str]]:
     return [*files, {"before_header": "steps", "after_header": "steps", "before": "", "after": describe(plan)}]
 
 
-__all__ = ("change", "diff", "words")
+__all__ = ("change", "diff")

@@ -20,6 +20,10 @@ from . import _files
 from ._errors import DrydockError
 from ._host import Host
 
+# The unit that runs at boot while a journal is open, before anything of Docker, and what pulls it in.
+RECOVERY_UNIT = "drydock-dockerd-recovery.service"
+_WANTS = os.path.join("sysinit.target.wants", RECOVERY_UNIT)
+
 # Enough for the log and the state of any transaction; the usual reason to move data is a full disk.
 _RESERVE = 4 << 20
 
@@ -68,6 +72,31 @@ class Journal:
         os.unlink(reserve)
         _files.write(os.path.join(self.directory, "plan.json"), json.dumps(plan), 0o600)
 
+    def guard_boot(self, command: str) -> None:
+        """Let a boot that finds this journal open recover before the daemon starts.
+
+        :param command: what the recovery unit runs.
+        """
+        unit = f"""[Unit]
+Description=Undo an interrupted change of the Docker daemon
+DefaultDependencies=no
+RequiresMountsFor={self._host.places.state}
+After=local-fs.target
+Before=docker.service docker.socket containerd.service
+ConditionPathExists={self.directory}/plan.json
+
+[Service]
+Type=oneshot
+ExecStart={command}
+"""
+        path = os.path.join(self._host.places.units, RECOVERY_UNIT)
+        _files.write(path, unit)
+        wants = os.path.join(self._host.places.units, _WANTS)
+        _files.make_directories(os.path.dirname(wants))
+        if not os.path.islink(wants):
+            os.symlink(path, wants)
+            _files.sync_directory(os.path.dirname(wants))
+
     def plan(self) -> dict[str, t.Any]:
         """The plan of the open transaction."""
         return json.loads(_files.read(os.path.join(self.directory, "plan.json")) or "{}")
@@ -110,6 +139,8 @@ class Journal:
         shutil.rmtree(last, ignore_errors=True)
         os.rename(self.directory, last)
         _files.sync_directory(self._host.places.state)
+        for name in (_WANTS, RECOVERY_UNIT):
+            _files.remove(os.path.join(self._host.places.units, name))
         return last
 
 

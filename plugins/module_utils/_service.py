@@ -152,6 +152,10 @@ class Systemd:
         _files.write(self.host.places.hold, "")
         self.reload_units()
 
+    def is_held(self) -> bool:
+        """Whether a hold of this boot is in place."""
+        return os.path.exists(self._hold_path(SERVICE))
+
     def unhold(self) -> None:
         """Take the hold away."""
         for path in (self.host.places.hold, self._hold_path(SERVICE), self._hold_path(SOCKET)):

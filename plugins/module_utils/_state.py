@@ -10,16 +10,16 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ._change import words
+from . import _worker
 from ._engine import Engine
 from ._errors import Refused
 from ._host import Host
-from ._journal import Journal
 from ._observe import State, observe
+from ._outcome import words
 from ._plan import Plan, Request, make_plan
 from ._preflight import ERROR, preflight
 from ._service import Systemd
-from ._transaction import Transaction, locked, recover
+from ._transaction import locked
 
 
 def ensure(host: Host, wanted: str, force: bool, ready_timeout: int, check_mode: bool) -> dict[str, t.Any]:
@@ -31,11 +31,9 @@ def ensure(host: Host, wanted: str, force: bool, ready_timeout: int, check_mode:
     if check_mode:
         return _ensure(host, wanted, force, ready_timeout, check_mode=True)
     with locked(host, "daemon_state"):
-        recovered = recover(host)
+        earlier = _worker.earlier_run(host)
         result = _ensure(host, wanted, force, ready_timeout, check_mode=False)
-    if recovered:
-        result.update(changed=True, msg=f"{recovered} {result['msg']}")
-    return result
+    return _worker.mention(earlier, result)
 
 
 def _ensure(host: Host, wanted: str, force: bool, ready_timeout: int, check_mode: bool) -> dict[str, t.Any]:
@@ -87,9 +85,7 @@ def _act(host: Host, plan: Plan, wanted: str, steps: list[str], ready_timeout: i
         service.start(ready_timeout)
         Engine(plan.after.socket or "/var/run/docker.sock").get("/info")
         return {"msg": "Started the daemon."}
-    journal = Journal(host)
-    journal.create(plan.to_data())
-    outcome = Transaction(host, plan, journal).run()
+    outcome = _worker.perform(host, plan)
     result: dict[str, t.Any] = {"applied": outcome.applied, "phases": outcome.phases, "msg": words(plan, outcome), "failed": bool(outcome.failures)}
     if outcome.downtime is not None:
         result["downtime_seconds"] = outcome.downtime

@@ -13,7 +13,6 @@ written nothing that the old one lacks, and undoing loses nothing; from the rele
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import datetime
 import fcntl
 import json
@@ -28,25 +27,12 @@ from ._errors import DrydockError, EngineError
 from ._host import Host
 from ._journal import Journal
 from ._observe import OWNERS_FILE, Inventory, addresses, dump_owners, process_identity, take_inventory
+from ._outcome import Outcome
 from ._plan import Plan, Side
 from ._service import Systemd
 
 # More warm passes than this never paid; a pass that sends less than the second number is the last one.
 _WARM_PASSES, _SMALL_PASS = 4, 16 << 20
-
-
-@dataclasses.dataclass
-class Outcome:
-    """What was done, for a person and for a playbook."""
-
-    applied: str = "none"
-    downtime: t.Optional[float] = None
-    bytes: t.Optional[int] = None
-    files: t.Optional[int] = None
-    kept: t.Optional[str] = None
-    started: int = 0
-    failures: t.List[str] = dataclasses.field(default_factory=list)
-    phases: t.List[t.Dict[str, t.Any]] = dataclasses.field(default_factory=list)
 
 
 @contextlib.contextmanager
@@ -265,8 +251,11 @@ class Transaction:
         root = str(self._engine(self.plan.before).get("/info")["DockerRootDir"])
         return os.path.realpath(self.plan.move.target) in (root, os.path.dirname(root))
 
-    def go_on(self) -> str:
-        """Finish a transaction that was interrupted behind its commit point: from there on the new state is the truth."""
+    def go_on(self, compare: bool) -> str:
+        """Finish a transaction that was interrupted behind its commit point: from there on the new state is the truth.
+
+        :param compare: whether the daemon must have all that it had; after a boot, what was removed since is the users' business.
+        """
         if not self.journal.committed:
             for change in self.plan.files:
                 _put(change.path, change.after)
@@ -274,8 +263,7 @@ class Transaction:
         steps = self.plan.steps
         for step in steps[steps.index("commit") + 1 :]:
             if step == "prove":
-                # What was removed since then is the users' business.
-                self._prove(self.plan.after, compare=False)
+                self._prove(self.plan.after, compare)
             else:
                 self._apply(step)
         settle(self.host, self.plan)
@@ -329,6 +317,18 @@ class Transaction:
         if self.plan.effect == "none" and self.plan.unit_changes:
             self.service.reload_units()
         return restored
+
+    def undo_files(self) -> None:
+        """Undo what a boot would start the daemon with, and nothing else: for the time before it starts."""
+        changes = {change.path: change.before for change in self.plan.files}
+        for line in reversed([line for line in self.journal.lines() if line["event"] == "begin"]):
+            verb, _space, path = line["step"].partition(" /")
+            if verb in ("write", "remove"):
+                _put("/" + path, changes["/" + path])
+            elif line["step"] == "commit":
+                _put(os.path.join(self.host.places.state, OWNERS_FILE), line["text"])
+            elif line["step"] == "live-restore off":
+                _put(self.host.places.daemon_json, line["text"])
 
     def _start_old(self) -> str:
         running = self._inventory().running_set()
@@ -395,7 +395,13 @@ def recover(host: Host) -> str | None:
         return None
     transaction = Transaction(host, Plan.from_data(journal.plan()), journal)
     if transaction.has_to_go_on:
-        return transaction.go_on()
+        # The hold lies in /run: as long as it is there, no boot has let containers write, and undoing still loses nothing.
+        undoable = transaction.service.is_held() and not transaction._released()
+        try:
+            return transaction.go_on(compare=undoable)
+        except Exception:
+            if not undoable:
+                raise
     restored = transaction.undo()
     return f"An interrupted change was undone: {restored} Evidence: {journal.close()}."
 
@@ -461,4 +467,4 @@ def _knock(address: _addresses.Address) -> None:
         raise DrydockError(f"The daemon runs, but nothing accepts connections on {address.text}: {exc}.") from exc
 
 
-__all__ = ("Outcome", "Transaction", "locked", "recover", "settle")
+__all__ = ("Transaction", "locked", "recover", "settle")
