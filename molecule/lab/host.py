@@ -156,17 +156,20 @@ def configuration(files_only: bool) -> str:
     return "\n".join(lines)
 
 
-def kill_at(step: str, module: bool) -> None:
+def strike_at(step: str, how: str) -> None:
     journal = pathlib.Path("/var/lib/drydock/dockerd/journal/log.jsonl")
     begun = f'"event": "begin", "step": "{step}"'
     while not journal.exists() or begun not in journal.read_text():
         time.sleep(0.0005)
-    if module:
-        subprocess.run(["pkill", "--signal", "KILL", "--full", "AnsiballZ_.*data_root"], check=True)
+    if how == "kill-module-at":
+        # It holds the lock, and says so there: "data_root, process 123, since ...".
+        os.kill(int(pathlib.Path("/run/drydock-dockerd.lock").read_text().split()[2].rstrip(",")), signal.SIGKILL)
     else:
         # The worker itself is the first process of its unit, whatever it has started.
         pids = pathlib.Path("/sys/fs/cgroup/system.slice/drydock-dockerd.service/cgroup.procs").read_text().split()
-        os.kill(min(map(int, pids)), signal.SIGKILL)
+        os.kill(min(map(int, pids)), signal.SIGKILL if how == "kill-at" else signal.SIGSTOP)
+    if how == "freeze-at":
+        pathlib.Path("/run/lab-frozen").touch()
 
 
 def gap(seconds: float) -> float:
@@ -187,8 +190,8 @@ def main() -> None:
         print(json.dumps(snapshot(), indent=1))
     elif command == "configuration":
         print(configuration("--files" in rest))
-    elif command in ("kill-at", "kill-module-at"):
-        kill_at(rest[0], module=command == "kill-module-at")
+    elif command in ("kill-at", "freeze-at", "kill-module-at"):
+        strike_at(rest[0], command)
     elif command == "gap":
         print(f"{gap(float(rest[0])):.2f}")
     else:

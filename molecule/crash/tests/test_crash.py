@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import time
 import typing as t
 
 import pytest
@@ -27,13 +28,28 @@ def other(root: str) -> str:
     return "/mnt/data/docker-1" if root.endswith("0") else "/mnt/data/docker-0"
 
 
-def move(host: t.Any, target: str) -> dict[str, t.Any]:
-    """Run the module as a playbook would; returns its result."""
+def start_move(host: t.Any, target: str) -> subprocess.Popen[str]:
+    """Run the module as a playbook would."""
     variables = host.ansible.get_variables()
     inventory = host.backend.ansible_inventory
     words = ["ansible", "--inventory", inventory, variables["inventory_hostname"], "--module-name", "drydock.dockerd.data_root", "--args", f"path={target}"]
-    done = subprocess.run(words, check=False, capture_output=True, text=True, env={**os.environ, "ANSIBLE_CALLBACK_RESULT_FORMAT": "json"})
-    return {"failed": done.returncode != 0, **json.loads(done.stdout.rpartition(" => ")[2])}
+    environment = {**os.environ, "ANSIBLE_CALLBACK_RESULT_FORMAT": "json"}
+    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment)
+
+
+def move(host: t.Any, target: str) -> dict[str, t.Any]:
+    """Run the module and wait; returns its result."""
+    process = start_move(host, target)
+    out, _nothing = process.communicate()
+    return {"failed": process.returncode != 0, **json.loads(out.rpartition(" => ")[2])}
+
+
+def wait_for(done: t.Callable[[], bool]) -> None:
+    for _second in range(120):
+        if done():
+            return
+        time.sleep(0.5)
+    raise AssertionError("did not happen within 60 s")
 
 
 def assert_all_is_there(now: dict[str, t.Any], before: dict[str, t.Any]) -> None:
@@ -73,6 +89,36 @@ def test_killed_module_leaves_the_worker_alone_and_the_next_run_tells_its_end(ho
     assert not again["failed"], again["msg"]
     assert "An earlier run" in again["msg"]
     assert "Moved" in again["msg"]
+    now = snapshot(host)
+    assert now["root"] == new
+    assert_all_is_there(now, before)
+
+
+@pytest.mark.parametrize("step", ["hold", "final copy", WRITE_DROP_IN, "write /etc/docker/daemon.json", "commit", "start", "release", "finish"])
+def test_killed_host_comes_up_on_a_complete_root_and_the_next_run_finishes(host: t.Any, before: dict[str, t.Any], step: str) -> None:
+    name = host.ansible.get_variables()["ansible_host"]
+    old = snapshot(host)["root"]
+    new = other(old)
+    host.check_output("systemd-run --quiet --collect --unit=killer lab-host freeze-at %s", step)
+    process = start_move(host, new)
+    wait_for(lambda: host.run("test -e /run/lab-frozen").rc == 0)
+    subprocess.run(["docker", "kill", name], check=True, stdout=subprocess.DEVNULL)
+    process.communicate()
+    subprocess.run(["docker", "start", name], check=True, stdout=subprocess.DEVNULL)
+    wait_for(lambda: host.run("docker info").rc == 0)
+
+    now = snapshot(host)
+    committed = step in ("start", "release", "finish")
+    assert now["root"] == (new if committed else old)
+    assert {one: value["id"] for one, value in now["containers"].items()} == {one: value["id"] for one, value in before["containers"].items()}
+    assert (now["volumes"], now["images"], now["networks"]) == (before["volumes"], before["images"], before["networks"])
+    assert now["containers"]["beat"]["state"] == "running"
+    assert host.file("/var/lib/drydock/dockerd/journal").exists is committed
+
+    again = move(host, new)
+    assert not again["failed"], again["msg"]
+    # As after any boot, these stay down until somebody starts them; here the test does.
+    host.check_output("docker start no-policy joined on-failure && { docker pause paused || true; }")
     now = snapshot(host)
     assert now["root"] == new
     assert_all_is_there(now, before)
