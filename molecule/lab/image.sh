@@ -6,7 +6,7 @@
 #
 #   molecule/lab/image.sh trixie
 #
-# The packages come from the Debian mirror that this machine's apt already uses. The archive is kept in
+# The packages come from the Debian mirror that this machine's apt already uses, or from mmdebstrap's own choice. The archive is kept in
 # ${XDG_CACHE_HOME:-~/.cache}/drydock-lab and named after this recipe, so that a changed recipe builds anew.
 set -eu
 
@@ -36,7 +36,6 @@ esac
 
 if ! [ -s "$archive" ]; then
     mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Origin: Debian' | sort -u | grep -v security | head -n 1)
-    [ -n "$mirror" ] || mirror=http://deb.debian.org/debian
     mkdir -p "$cache"
     echo "building the $suite image (a minute or two, kept in $cache)" >&2
     # shellcheck disable=SC2016  # $1 belongs to the hook's own shell
@@ -46,7 +45,7 @@ if ! [ -s "$archive" ]; then
         --customize-hook='chmod 0755 "$1/init.sh"' \
         --customize-hook='rm -rf "$1"/var/lib/apt/lists/* "$1"/var/cache/apt/*' \
         --customize-hook='chroot "$1" systemctl mask apt-daily.timer apt-daily-upgrade.timer getty.target console-getty.service systemd-logind.service' \
-        "$suite" "$archive.part" "$mirror" >"$cache/$suite.log" 2>&1 || {
+        "$suite" "$archive.part" ${mirror:+"$mirror"} >"$cache/$suite.log" 2>&1 || {
         tail -n 20 "$cache/$suite.log" >&2
         exit 1
     }
