@@ -98,16 +98,31 @@ def remove_tree(path: str, keep: t.Container[str] = ()) -> None:
                     if entry.stat(follow_symlinks=False).st_dev != device:
                         raise OSError(f"{entry.path} is another file system")
                     directories.append(entry.path)
-    with os.scandir(path) as entries:
-        for entry in entries:
-            if entry.name in keep:
-                continue
-            if stat.S_ISDIR(entry.stat(follow_symlinks=False).st_mode):
-                shutil.rmtree(entry.path)
-            else:
-                os.unlink(entry.path)
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        _empty(fd, device, keep)
+    finally:
+        os.close(fd)
     if not keep:
         os.rmdir(path)
+
+
+def _empty(fd: int, device: int, keep: t.Container[str] = ()) -> None:
+    """Remove what lies in a directory; what was mounted there since it was looked at is another device, and stays."""
+    for name in os.listdir(fd):
+        if name in keep:
+            continue
+        if not stat.S_ISDIR(os.stat(name, dir_fd=fd, follow_symlinks=False).st_mode):
+            os.unlink(name, dir_fd=fd)
+            continue
+        below = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=fd)
+        try:
+            if os.fstat(below).st_dev != device:
+                raise OSError(f"{name} is another file system")
+            _empty(below, device)
+        finally:
+            os.close(below)
+        os.rmdir(name, dir_fd=fd)
 
 
 __all__ = ("make_directories", "read", "remove", "remove_tree", "sync_directory", "write")
