@@ -26,6 +26,8 @@ MARKER_MARK = "@data_root_marker@"
 MARKER_PREFIX = ".drydock-root-"
 # What a template writes for the data root where only the host knows it: when a move is taken back.
 PATH_MARK = "@data_root@"
+# And for the unit that mounts its file system.
+MOUNT_MARK = "@data_root_mount@"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -199,7 +201,7 @@ def make_plan(state: State, request: Request, units_directory: str, daemon_json_
 
     settings, problems = _daemon_json.merge(state.daemon_json, state.owners, asks)
     command = _unit.quote(_unit.without_keys(state.unit.command, settings))
-    fill = {_unit.COMMAND_MARK: command, MARKER_MARK: marker, PATH_MARK: path or ""}
+    fill = {_unit.COMMAND_MARK: command, MARKER_MARK: marker, PATH_MARK: path or "", MOUNT_MARK: _mount_unit(state, path)}
     asks = [dataclasses.replace(ask, drop_ins={name: _fill(text, fill) for name, text in ask.drop_ins.items()}) for ask in asks]
     owners = {**state.owners, **{ask.owner: ask for ask in asks}}
     owners = {name: ask for name, ask in owners.items() if ask.settings or ask.drop_ins}
@@ -213,7 +215,11 @@ def make_plan(state: State, request: Request, units_directory: str, daemon_json_
     if settings != state.daemon_json:
         files.append(FileChange(daemon_json_path, state.daemon_json_text, _daemon_json.render(settings)))
     if path and not moving and not os.path.exists(os.path.join(path, marker)):
-        files.append(FileChange(os.path.join(path, marker), None, ""))
+        if state.pid:
+            files.append(FileChange(os.path.join(path, marker), None, ""))
+        elif state.marker:
+            sentence = f"The data root {path} is not there: its daemon is down, and {state.marker} is missing in it."
+            problems.append(DrydockError(sentence, "Mount the right file system there and start the daemon, then run again."))
 
     problems += aim.problems
     target = path or (os.path.normpath(request.path) if request.path else "")
@@ -259,6 +265,11 @@ def _with_data_root_keys(ask: Ask, state: State, path: str | None) -> Ask:
     driver = state.info.get("Driver", "")
     pinned = {"storage-driver": driver} if driver and not state.snapshotter and "storage-driver" not in state.running_flags else {}
     return dataclasses.replace(ask, settings={**ask.settings, "data-root": path, **pinned})
+
+
+def _mount_unit(state: State, path: str | None) -> str:
+    mount = _mounts.mount_of(os.path.realpath(path), state.mounts) if path else None
+    return _unit.mount_unit(mount.point if mount else "/")
 
 
 def _fill(text: str, marks: t.Mapping[str, str]) -> str:

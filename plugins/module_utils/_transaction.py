@@ -302,6 +302,10 @@ class Transaction:
         :param compare: whether the daemon must have all that it had; after a boot, what was removed since is the users' business.
         """
         if not self.journal.committed:
+            if self._move().rename:
+                # It came up by the link, with the old configuration.
+                self.service.hold(self.plan.after.command)
+                self.service.stop()
             for change in self.plan.files:
                 _put(change.path, change.after)
             self._apply("commit")

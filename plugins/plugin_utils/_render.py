@@ -20,8 +20,8 @@ except ImportError:
     # ansible-core before 2.19 trusts every text that a plugin hands to the templar.
     trust_as_template = None
 
-# Filled in on the host, under its lock: only there the unit's own command and the data root's marker are known for certain.
-PLACEHOLDERS = {"dockerd_command": "@dockerd_command@", "data_root_marker": "@data_root_marker@"}
+# Filled in on the host, under its lock: only there the unit's own command, the data root's marker and its mount are known for certain.
+PLACEHOLDERS = {"dockerd_command": "@dockerd_command@", "data_root_marker": "@data_root_marker@", "data_root_mount": "@data_root_mount@"}
 _OURS = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 

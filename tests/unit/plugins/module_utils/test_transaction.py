@@ -21,7 +21,8 @@ from ansible_collections.drydock.dockerd.plugins.module_utils._engine import Eng
 from ansible_collections.drydock.dockerd.plugins.module_utils._errors import DrydockError, EngineError
 from ansible_collections.drydock.dockerd.plugins.module_utils._host import Host, Result
 from ansible_collections.drydock.dockerd.plugins.module_utils._journal import Journal
-from ansible_collections.drydock.dockerd.plugins.module_utils._notes import load
+from ansible_collections.drydock.dockerd.plugins.module_utils._mounts import Mount
+from ansible_collections.drydock.dockerd.plugins.module_utils._notes import Past, inode_of, load
 from ansible_collections.drydock.dockerd.plugins.module_utils._observe import take_inventory
 from ansible_collections.drydock.dockerd.plugins.module_utils._plan import MARKER_PREFIX, Request, make_plan
 from ansible_collections.drydock.dockerd.plugins.module_utils._service import HOLD_DROP_IN
@@ -110,7 +111,12 @@ class Machine(Host):
         pathlib.Path(self.root, "containers", "written").write_text("since the boot")
 
     def info(self):
-        return {"Driver": "overlay2", "Debug": self.in_force.get("debug"), "LiveRestoreEnabled": bool(self.in_force.get("live-restore"))}
+        return {
+            "Driver": "overlay2",
+            "DockerRootDir": os.path.realpath(self.root),
+            "Debug": self.in_force.get("debug"),
+            "LiveRestoreEnabled": bool(self.in_force.get("live-restore")),
+        }
 
     @property
     def root(self):
@@ -148,7 +154,7 @@ class Daemon(Engine):
         if kind == "containers" and name != "json":
             return {"Id": name, "Name": f"/{name}", "Config": {}, "HostConfig": {}, "State": {"Status": machine.containers[name]}}
         return {
-            "info": {"DockerRootDir": machine.root, **machine.info()},
+            "info": machine.info(),
             "containers": [{"Id": one} for one in machine.containers],
             "images": [] if machine.loses_image and machine.in_force.get("debug") else [{"Id": "sha256:1"}],
             "volumes": {"Volumes": None},
@@ -159,15 +165,24 @@ class Daemon(Engine):
 class World:
     """A machine, a plan for it, and what both sides of the plan look like."""
 
-    def __init__(self, top, places, state_of, settings, asks, path, keep_source=True):
+    def __init__(self, top, places, state_of, settings, asks, path, keep_source=True, mounts=(), restores=False):
         self.root = top / "root"
-        (self.root / "containers").mkdir(parents=True)
-        (self.root / "containers" / "precious").write_text("data")
+        self.kept, history = None, ()
+        lives = top / "moved" if restores else self.root
+        (lives / "containers").mkdir(parents=True)
+        (lives / "containers" / "precious").write_text("data")
+        if restores:
+            settings = {**settings, "data-root": str(lives)}
+            self.kept = top / "root.drydock-kept-1"
+            (self.kept / "containers").mkdir(parents=True)
+            (self.kept / "containers" / "precious").write_text("of old")
+            (self.kept / "containers" / "deleted").write_text("since")
+            history = (Past(str(self.root), str(lives), str(self.kept), inode_of(str(self.kept)), False),)
         pathlib.Path(places.daemon_json).write_text(json.dumps(settings))
         self.machine = Machine(places, self.root)
         self.engine = Daemon(self.machine)
-        state = state_of(settings, info=self.engine.get("/info"), inventory=take_inventory(self.engine))
-        request = Request(asks=asks, path=str(top / path) if path else None, keep_source=keep_source)
+        state = state_of(settings, info=self.engine.get("/info"), inventory=take_inventory(self.engine), mounts=list(mounts), history=history)
+        request = Request(asks=asks, path=str(top / path) if path else None, keep_source=keep_source, state="restored" if restores else "relocated")
         self.plan, problems = make_plan(state, request, places.units, places.daemon_json)
         assert problems == []
         self.before = {one.path: one.before for one in self.plan.files}
@@ -189,6 +204,9 @@ class World:
         assert {key: machine.in_force.get(key) for key in RELOADED} == {key: machine.read_file().get(key) for key in RELOADED}
         assert machine.root == machine.read_file().get("data-root", str(self.root))
         assert pathlib.Path(machine.root, "containers", "precious").read_text() == "data"
+        assert not os.path.lexists(os.path.join(machine.root, "containers", "deleted"))
+        assert not os.path.islink(machine.root)
+        assert self.kept is None or self.kept.exists() is not new
         assert machine.units == machine.read_units()
         assert HOLD_DROP_IN not in machine.units
         assert not os.path.exists(machine.places.hold)
@@ -202,6 +220,8 @@ CHANGES = {
     "a reload": ({"ipv6": False}, (Ask("a", {"debug": True}),), None, "reload"),
     "a restart": ({}, (Ask("a", {"debug": True, "mtu": 1400}, {"zz.conf": LIMITS}),), None, "restart"),
     "a move": ({"live-restore": True}, (Ask("a", {"debug": True}),), "new", "restart"),
+    "a rename": ({"live-restore": True}, (Ask("a", {"debug": True}),), "new", "restart", {"mounts": [Mount("/", "ext4", "/dev/x", frozenset())]}),
+    "a move taken back": ({}, (Ask("a", {"debug": True}),), None, "restart", {"restores": True}),
 }
 
 
@@ -211,11 +231,11 @@ def world(host, tmp_path, make_state, monkeypatch):
     numbers = itertools.count()
 
     def make(change, **options):
-        settings, asks, path, effect = CHANGES[change]
+        settings, asks, path, effect, *more = CHANGES[change]
         top = tmp_path / f"world{next(numbers)}"
         top.mkdir()
         places = type(host.places)(**{name: str(top / name) for name in vars(host.places)})
-        made = World(top, places, make_state, settings, asks, path, **options)
+        made = World(top, places, make_state, settings, asks, path, **{**(more[0] if more else {}), **options})
         assert made.plan.effect == effect
         monkeypatch.setattr(_transaction, "Engine", lambda path: made.engine)
         monkeypatch.setattr(os, "fsync", lambda fd: made.machine.moment())
