@@ -214,8 +214,9 @@ class Copier:
         if not self._trackers or self._seen is None:
             return None
         source, target = (tracker.finish() for tracker in self._trackers)
-        self.untrack()
-        doubt = source.doubt or target.doubt or (f"somebody wrote to {self.target}" if target.paths - {b"."} else "")
+        self._trackers = None
+        strangers = (target.paths | target.directories) - {b"."}
+        doubt = source.doubt or target.doubt or (f"somebody wrote to {self.target}" if strangers else "")
         if doubt:
             self.host.say(f"everything is looked at: {doubt}")
             return None
@@ -353,7 +354,7 @@ class _Seen:
         # What was created or deleted also changed the directory that holds it.
         names |= {os.path.dirname(path) or b"." for path in names} | {b"."}
         # An event tells the name that was used; what is known by its inode alone, by another name or still open, is found by that.
-        unknown = touched.inodes - {self.now[path].ino for path in names if path in self.now}
+        unknown = touched.inodes - {self.now[path].ino for path in names if path in self.now and self.now[path].nlink == 1}
         if unknown:
             names.update(path for path, entry in self.now.items() if entry.ino in unknown)
         gone: set[bytes] = set()

@@ -7,10 +7,32 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import stat
 import typing as t
+
+
+def _no_room() -> bool:
+    return False
+
+
+# Makes room on a full disk and says whether it could; the journal keeps some and puts its own function here.
+make_room: t.Callable[[], bool] = _no_room
+
+
+def retry_when_full(work: t.Callable[[], None]) -> None:
+    """Do something that writes, again as long as there was no space and some could be made.
+
+    :raises OSError: it failed for another reason, or there is no more room to make.
+    """
+    while True:
+        try:
+            return work()
+        except OSError as exc:
+            if exc.errno != errno.ENOSPC or not make_room():
+                raise
 
 
 def read(path: str) -> str | None:
@@ -49,7 +71,10 @@ def write(path: str, text: str, mode: int = 0o644) -> None:
     Mode, owner and extended attributes (the SELinux label among them) of a file that exists are kept. A symlink is followed:
     the file that it names is replaced, the link stays.
     """
-    path = os.path.realpath(path)
+    retry_when_full(lambda: _write(os.path.realpath(path), text, mode))
+
+
+def _write(path: str, text: str, mode: int) -> None:
     make_directories(os.path.dirname(path))
     temporary = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.drydock-new")
     try:
@@ -125,4 +150,4 @@ def _empty(fd: int, device: int, keep: t.Container[str] = ()) -> None:
         os.rmdir(name, dir_fd=fd)
 
 
-__all__ = ("make_directories", "read", "remove", "remove_tree", "sync_directory", "write")
+__all__ = ("make_directories", "read", "remove", "remove_tree", "retry_when_full", "sync_directory", "write")

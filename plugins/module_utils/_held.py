@@ -20,6 +20,7 @@ import typing as t
 
 # Seconds that the look at other processes may take.
 _PATIENCE = 2.0
+_NFSD = "/proc/fs/nfsd/threads"
 _LOOP_GET_STATUS64 = 0x4C05
 _SHARED_WRITABLE = re.compile(rb"^\S+ .w.s \S+ (\S+) (\d+)", re.MULTILINE)
 
@@ -42,7 +43,7 @@ def still_held(device: int) -> tuple[set[int], list[str]]:
     thread.join(_PATIENCE)
     if thread.is_alive():
         return set(), [f"What is still being written could not be told within {_PATIENCE:g} seconds."]
-    with contextlib.suppress(FileNotFoundError), open("/proc/fs/nfsd/threads", encoding="ascii") as stream:
+    with contextlib.suppress(FileNotFoundError), open(_NFSD, encoding="ascii") as stream:
         if stream.read().strip() != "0":
             doubts.append("An NFS server runs on this host.")
     return inodes, doubts
@@ -67,7 +68,7 @@ def _held_by_task(task: str, device: int) -> t.Iterator[int]:
                 file = entry.stat()
                 if file.st_dev == device:
                     yield file.st_ino
-    with open(f"{task}/maps", "rb") as stream:
+    with open(f"{task}/maps", "rb", buffering=0) as stream:
         maps = stream.read()
     if b"w-s " in maps or b"wxs " in maps:
         number = b"%02x:%02x" % (os.major(device), os.minor(device))

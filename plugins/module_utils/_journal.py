@@ -11,6 +11,7 @@ step), and COMMIT, whose rename is the one moment that decides between undoing a
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -24,8 +25,9 @@ from ._host import Host
 RECOVERY_UNIT = "drydock-dockerd-recovery.service"
 _WANTS = os.path.join("sysinit.target.wants", RECOVERY_UNIT)
 
-# Enough for the log and the state of any transaction; the usual reason to move data is a full disk.
-_RESERVE = 4 << 20
+# Enough for the log and for every file that any transaction writes; the usual reason to move data is a full disk. It is given back in
+# slices when there is no other room.
+_RESERVE, _SLICE = 4 << 20, 64 << 10
 
 
 class Journal:
@@ -37,6 +39,7 @@ class Journal:
     def __init__(self, host: Host) -> None:
         self._host = host
         self.directory = os.path.join(host.places.state, "journal")
+        _files.make_room = self._make_room
 
     @property
     def is_open(self) -> bool:
@@ -49,28 +52,45 @@ class Journal:
         return os.path.exists(os.path.join(self.directory, "COMMIT"))
 
     def create(self, plan: dict[str, t.Any]) -> None:
-        """Reserve the space, then write the plan.
+        """Reserve the space until the journal is closed, then write the plan.
 
         :raises DrydockError: no space for the journal.
         """
         shutil.rmtree(self.directory, ignore_errors=True)
         _files.make_directories(os.path.dirname(self.directory), 0o700)
-        os.mkdir(self.directory, 0o700)
-        reserve = os.path.join(self.directory, "reserve")
         try:
-            fd = os.open(reserve, os.O_WRONLY | os.O_CREAT, 0o600)
+            os.mkdir(self.directory, 0o700)
+            fd = os.open(self._reserve, os.O_WRONLY | os.O_CREAT, 0o600)
             try:
                 os.posix_fallocate(fd, 0, _RESERVE)
                 os.fsync(fd)
             finally:
                 os.close(fd)
         except OSError as exc:
-            shutil.rmtree(self.directory)
+            shutil.rmtree(self.directory, ignore_errors=True)
             raise DrydockError(
                 f"There is no room for a journal of {_RESERVE >> 20} MiB in {self._host.places.state}: {exc.strerror}.", "Free that much and run again."
             ) from exc
-        os.unlink(reserve)
         _files.write(os.path.join(self.directory, "plan.json"), json.dumps(plan), 0o600)
+
+    @property
+    def _reserve(self) -> str:
+        return os.path.join(self.directory, "reserve")
+
+    def _make_room(self) -> bool:
+        """Give back a slice of the reserve; says whether there was one."""
+        try:
+            fd = os.open(self._reserve, os.O_WRONLY)
+        except FileNotFoundError:
+            return False
+        try:
+            size = os.fstat(fd).st_size
+            os.ftruncate(fd, max(0, size - _SLICE))
+            # Some file systems hand freed blocks out only when they have noted that they are free.
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        return size > 0
 
     def guard_boot(self, command: str) -> None:
         """Let a boot that finds this journal open recover before the daemon starts.
@@ -94,7 +114,7 @@ ExecStart={command}
         wants = os.path.join(self._host.places.units, _WANTS)
         _files.make_directories(os.path.dirname(wants))
         if not os.path.islink(wants):
-            os.symlink(path, wants)
+            _files.retry_when_full(lambda: os.symlink(path, wants))
             _files.sync_directory(os.path.dirname(wants))
 
     def plan(self) -> dict[str, t.Any]:
@@ -105,9 +125,14 @@ ExecStart={command}
         """Append a line durably; event is 'begin' or 'done'."""
         # A line feed first: a line that a crash cut short spoils only itself.
         line = "\n" + json.dumps({"at": self._host.now(), "event": event, "step": step, **facts})
+        _files.retry_when_full(lambda: self._append(line.encode()))
+
+    def _append(self, line: bytes) -> None:
         fd = os.open(os.path.join(self.directory, "log.jsonl"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
-            os.write(fd, line.encode())
+            if os.write(fd, line) < len(line):
+                # Half a line spoils only itself.
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             os.fsync(fd)
         finally:
             os.close(fd)
@@ -137,6 +162,7 @@ ExecStart={command}
         """Keep the journal as evidence; returns where."""
         last = os.path.join(self._host.places.state, "last")
         shutil.rmtree(last, ignore_errors=True)
+        _files.remove(self._reserve)
         os.rename(self.directory, last)
         _files.sync_directory(self._host.places.state)
         for name in (_WANTS, RECOVERY_UNIT):

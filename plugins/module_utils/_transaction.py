@@ -78,15 +78,19 @@ class Transaction:
 
         :raises DrydockError: it failed and everything was undone; the message says what failed and what was restored.
         """
-        for step in self.plan.steps:
-            began = time.monotonic()
-            try:
-                self._apply(step)
-            except Exception as exc:
-                if self._released():
-                    raise _unfinished(step, exc) from exc
-                raise self._undone(step, exc) from exc
-            self._took(step, began)
+        try:
+            for step in self.plan.steps:
+                began = time.monotonic()
+                try:
+                    self._apply(step)
+                except Exception as exc:
+                    if self._released():
+                        raise _unfinished(step, exc) from exc
+                    raise self._undone(step, exc) from exc
+                self._took(step, began)
+        finally:
+            if self._copier:
+                self._copier.untrack()
         self.outcome.applied = self.plan.effect
         settle(self.host, self.plan, self.outcome)
         self.journal.close()

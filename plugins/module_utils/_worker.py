@@ -57,7 +57,8 @@ def perform(host: Host, plan: Plan, planned: dict[str, t.Any], run: str, earlier
     """
     journal = Journal(host)
     journal.create(plan.to_data())
-    _write_bytes(_program(host), make_program())
+    program = make_program()
+    _files.retry_when_full(lambda: _write_bytes(_program(host), program))
     journal.guard_boot(f"{_command(host)} boot")
     if not plan.long:
         return mention(earlier, {**planned, **report(plan, Transaction(host, plan, journal).run(), planned)})
