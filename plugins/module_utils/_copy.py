@@ -163,7 +163,9 @@ class Copier:
         for path in paths:
             entry = now[path]
             there = self.copied.get(path)
-            if clean and _was_written(earlier.get(path), there) and there and entry.looks_like(there) and entry.ctime < began:
+            # tar makes one inode of each name of a fifo or device node.
+            whole = there is not None and (entry.nlink == there.nlink or not entry.is_special)
+            if clean and whole and _was_written(earlier.get(path), there) and there and entry.looks_like(there) and entry.ctime < began:
                 self.trusted[path] = entry
             else:
                 self.trusted.pop(path, None)
@@ -258,7 +260,7 @@ class Copier:
         reader = (*nice, "tar", "-C", self.source, "-c", *_TAR, "--sparse", "--no-recursion", "--null", "--verbatim-files-from", "--files-from=-")
         writer = (*nice, "tar", "-C", self.target, "-x", "-p", *_TAR, "--same-owner", "--delay-directory-restore")
         read, written = self.host.pipe(reader, writer, names, self.bandwidth_limit * 1024, Progress(self.host, whole.bytes))
-        self._fail_on_full_disk(written, now)
+        self._fail_on_full_disk(written)
         if written.rc != 0:
             raise DrydockError(f"Copying {self.source} to {self.target} failed (tar rc {written.rc}): {written.words[-500:] or 'no message'}.")
         return not [line for line in read.err.splitlines() if line and not any(harmless in line for harmless in _TAR_HARMLESS)]
@@ -278,18 +280,14 @@ class Copier:
         )  # fmt: skip
         if result.rc == 0:
             return True
-        self._fail_on_full_disk(result, now)
+        self._fail_on_full_disk(result)
         if warm and result.rc in (_LINKS_CHANGED, _SOME_FAILED, _VANISHED):
             return result.rc == _VANISHED
         raise DrydockError(f"Copying {self.source} to {self.target} failed (rsync rc {result.rc}): {result.words[-500:] or 'no message'}.")
 
-    def _fail_on_full_disk(self, result: Result, now: Listing) -> None:
-        if "No space left on device" not in result.err and "Disk quota exceeded" not in result.err:
-            return
-        there = os.statvfs(self.target)
-        missing = totals(now).bytes - totals(listing(self.target)).bytes - there.f_bavail * there.f_frsize
-        what = f"about {human(missing)} are missing" if missing > 0 else f"its inodes are used up ({there.f_favail} free)"
-        raise DrydockError(f"The file system of {self.target} is full: {what}.", "Make room there, or choose another target, and run again.")
+    def _fail_on_full_disk(self, result: Result) -> None:
+        if "No space left on device" in result.err or "Disk quota exceeded" in result.err:
+            raise full_disk(self.source, self.target)
 
     def _set_times(self, now: Listing, paths: list[bytes], doomed: list[bytes]) -> None:
         """Directories last: deleting and creating below them moved their times."""
@@ -321,6 +319,14 @@ class Copier:
             ours, theirs = self._paths(path)
             if _attributes(ours) != _attributes(theirs):
                 raise DrydockError(f"Extended attributes of {os.fsdecode(theirs)} differ from the original's.", "Does the target's file system support them?")
+
+
+def full_disk(source: str, target: str) -> DrydockError:
+    """What to say when the target is full: how much is missing."""
+    there = os.statvfs(target)
+    missing = totals(listing(source)).bytes - totals(listing(target)).bytes - there.f_bavail * there.f_frsize
+    what = f"about {human(missing)} are missing" if missing > 0 else f"its inodes are used up ({there.f_favail} free)"
+    return DrydockError(f"The file system of {target} is full: {what}.", "Make room there, or choose another target, and run again.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -455,4 +461,4 @@ def _delete(path: bytes) -> None:
         pass
 
 
-__all__ = ("Copier",)
+__all__ = ("Copier", "full_disk")

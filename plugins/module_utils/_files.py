@@ -76,27 +76,75 @@ def write(path: str, text: str, mode: int = 0o644) -> None:
 
 def _write(path: str, text: str, mode: int) -> None:
     make_directories(os.path.dirname(path))
-    temporary = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.drydock-new")
+    temporary = _beside(path, "new")
     try:
-        # Nobody else may read it before it has the mode that it is meant to have.
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with open(fd, "w", encoding="utf-8", errors="surrogateescape", newline="") as stream:
-            stream.write(text)
-            stream.flush()
-            if not os.path.exists(path):
-                os.fchmod(fd, mode)
-            else:
-                before = os.stat(path)
-                os.fchown(stream.fileno(), before.st_uid, before.st_gid)
-                shutil.copystat(path, temporary)
-                os.utime(temporary)
-            os.fsync(stream.fileno())
+        _prepare(path, temporary, text, mode)
         os.replace(temporary, path)
     except BaseException:
         if os.path.exists(temporary):
             os.unlink(temporary)
         raise
     sync_directory(os.path.dirname(path))
+
+
+def _prepare(path: str, temporary: str, text: str, mode: int) -> None:
+    """Write what is to take the place of a file."""
+    # Nobody else may read it before it has the mode that it is meant to have.
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with open(fd, "w", encoding="utf-8", errors="surrogateescape", newline="") as stream:
+        stream.write(text)
+        stream.flush()
+        if not os.path.exists(path):
+            os.fchmod(fd, mode)
+        else:
+            before = os.stat(path)
+            os.fchown(stream.fileno(), before.st_uid, before.st_gid)
+            shutil.copystat(path, temporary)
+            os.utime(temporary)
+        os.fsync(stream.fileno())
+
+
+def _beside(path: str, what: str) -> str:
+    return os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.drydock-{what}")
+
+
+def stage(path: str, text: str | None, mode: int = 0o644) -> None:
+    """Write what a file will be, and keep what it is, so that `put` needs no room on the disk in either direction.
+
+    :param text: None is no file.
+    """
+    path = os.path.realpath(path)
+    retry_when_full(lambda: _stage(path, text, mode))
+
+
+def _stage(path: str, text: str | None, mode: int) -> None:
+    make_directories(os.path.dirname(path))
+    unstage(path)
+    if text is not None:
+        _prepare(path, _beside(path, "next"), text, mode)
+    if os.path.exists(path):
+        os.link(path, _beside(path, "old"))
+    sync_directory(os.path.dirname(path))
+
+
+def put(path: str, text: str | None, mode: int = 0o644) -> None:
+    """Bring a file to a text durably, by a rename where it was staged; None is no file."""
+    if text is None:
+        return remove(path)
+    if read(path) == text:
+        return None
+    path = os.path.realpath(path)
+    for staged in (_beside(path, "next"), _beside(path, "old")):
+        if read(staged) == text:
+            os.replace(staged, path)
+            return sync_directory(os.path.dirname(path))
+    return write(path, text, mode)
+
+
+def unstage(path: str) -> None:
+    """Remove what `stage` left of a file."""
+    for what in ("next", "old"):
+        remove(_beside(os.path.realpath(path), what))
 
 
 def remove(path: str) -> None:
@@ -150,4 +198,4 @@ def _empty(fd: int, device: int, keep: t.Container[str] = ()) -> None:
         os.rmdir(name, dir_fd=fd)
 
 
-__all__ = ("make_directories", "read", "remove", "remove_tree", "retry_when_full", "sync_directory", "write")
+__all__ = ("make_directories", "put", "read", "remove", "remove_tree", "retry_when_full", "stage", "sync_directory", "unstage", "write")

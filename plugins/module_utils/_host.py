@@ -46,7 +46,9 @@ class Places:
     runtime_units: str = "/run/systemd/system"
     hold: str = "/run/drydock-hold"
     lock: str = "/run/drydock-dockerd.lock"
+    run: str = "/run/drydock-dockerd.run"
     progress: str = "/run/drydock-dockerd.progress"
+    result: str = "/run/drydock-dockerd.result"
     fstab: str = "/etc/fstab"
     mountinfo: str = "/proc/self/mountinfo"
 

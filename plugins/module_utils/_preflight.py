@@ -20,6 +20,7 @@ from . import _addresses, _files, _index, _keys, _mounts, _roots, _tree, _unit
 from ._daemon_json import DATA_ROOT_OWNER
 from ._errors import DrydockError
 from ._host import Host
+from ._journal import JOURNAL_ROOM
 from ._observe import State, addresses
 from ._plan import Move, Plan, Request, drop_in_problems
 from ._service import Systemd
@@ -116,6 +117,8 @@ def preflight(
         if not any(one.severity == ERROR for one in findings):
             forecast, space = _space_findings(host, move)
             findings += space
+    if plan.steps:
+        findings += list(_room_findings(host))
     for doomed in plan.doomed:
         for mount in state.mounts:
             if mount.point != doomed.path and _mounts.is_below(mount.point, doomed.path):
@@ -132,6 +135,15 @@ def preflight(
     if not any(one.severity == ERROR for one in findings):
         findings += list(_validate(host, state, plan, check_mode))
     return findings, forecast
+
+
+def _room_findings(host: Host) -> t.Iterator[Finding]:
+    """The usual reason for a move is a full disk: what the journal needs has to be there."""
+    there = os.statvfs(_mounts.nearest_directory(host.places.state))
+    free = there.f_bfree * there.f_frsize
+    if free < JOURNAL_ROOM:
+        sentence = f"There is no room for a journal of {_tree.human(JOURNAL_ROOM)} in {host.places.state}: {_tree.human(free)} are free."
+        yield Finding("no-journal-space", ERROR, sentence, "Free that much and run again.")
 
 
 def _owner_findings(plan: Plan) -> t.Iterator[Finding]:

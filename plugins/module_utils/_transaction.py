@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import errno
 import fcntl
 import os
 import socket
@@ -21,7 +22,7 @@ import time
 import typing as t
 
 from . import _addresses, _containers, _daemon_json, _files, _keys, _notes, _roots, _stored_paths, _tree
-from ._copy import Copier
+from ._copy import Copier, full_disk
 from ._engine import Engine
 from ._errors import DrydockError, EngineError
 from ._host import Host
@@ -78,6 +79,7 @@ class Transaction:
 
         :raises DrydockError: it failed and everything was undone; the message says what failed and what was restored.
         """
+        self._stage()
         try:
             for step in self.plan.steps:
                 began = time.monotonic()
@@ -93,8 +95,24 @@ class Transaction:
                 self._copier.untrack()
         self.outcome.applied = self.plan.effect
         settle(self.host, self.plan, self.outcome)
-        self.journal.close()
+        self.close()
         return self.outcome
+
+    def _stage(self) -> None:
+        """Write every file beside its place, so that a disk that fills up later stops neither the change nor its undoing."""
+        for change in self.plan.files:
+            _files.stage(change.path, change.after)
+        _files.stage(_notes.path_of(self.host), self._committed_notes(), 0o600)
+
+    def _committed_notes(self) -> str:
+        settled = _notes.load(self.host).settled
+        return Notes(self.plan.owners, settled, self.plan.marker, self.plan.history).text()
+
+    def close(self) -> str:
+        """Remove what was staged and close the journal; returns where it is kept."""
+        for path in (*(change.path for change in self.plan.files), _notes.path_of(self.host)):
+            _files.unstage(path)
+        return self.journal.close()
 
     def _took(self, what: str, began: float) -> float:
         seconds = round(time.monotonic() - began, 3)
@@ -106,7 +124,7 @@ class Transaction:
         if verb in ("write", "remove"):
             change = next(one for one in self.plan.files if one.path == "/" + path)
             self.journal.note("begin", step)
-            _put(change.path, change.after)
+            _files.put(change.path, change.after)
         else:
             getattr(self, "_do_" + step.replace(" ", "_"))()
         self.journal.note("done", step)
@@ -119,6 +137,10 @@ class Transaction:
     def _do_warm_copy(self) -> None:
         move = self.plan.prepares or self._move()
         self.journal.note("begin", "warm copy")
+        with _telling_full_disk(move):
+            self._warm_copy(move)
+
+    def _warm_copy(self, move: Move) -> None:
         _files.make_directories(move.target, 0o711)
         _files.write(os.path.join(move.target, _tree.COPY_MARK), f"An unfinished copy of {move.source} by drydock.dockerd; safe to remove.\n")
         self._copier = copier = Copier(self.host, move.source, move.target, move.bandwidth_limit)
@@ -174,6 +196,10 @@ class Transaction:
         move = self._move()
         self.journal.note("begin", "final copy")
         self._nothing_left_alive(move.source)
+        with _telling_full_disk(move):
+            self._final_copy(move)
+
+    def _final_copy(self, move: Move) -> None:
         copier = self._copier or Copier(self.host, move.source, move.target)
         sent = copier.final_pass()
         if move.verify == "checksum":
@@ -212,9 +238,8 @@ class Transaction:
 
     def _do_commit(self) -> None:
         path = _notes.path_of(self.host)
-        before = _files.read(path)
-        self.journal.note("begin", "commit", text=before)
-        _files.write(path, Notes(self.plan.owners, _notes.parse(before).settled, self.plan.marker, self.plan.history).text(), 0o600)
+        self.journal.note("begin", "commit", text=_files.read(path))
+        _files.put(path, self._committed_notes(), 0o600)
         self.journal.commit()
 
     def _do_start(self) -> None:
@@ -311,7 +336,7 @@ class Transaction:
                 self.service.hold(self.plan.after.command)
                 self.service.stop()
             for change in self.plan.files:
-                _put(change.path, change.after)
+                _files.put(change.path, change.after)
             self._apply("commit")
         steps = self.plan.steps
         for step in steps[steps.index("commit") + 1 :]:
@@ -320,7 +345,7 @@ class Transaction:
             else:
                 self._apply(step)
         settle(self.host, self.plan, self.outcome)
-        return " ".join([f"An interrupted change was finished (evidence: {self.journal.close()}).", *self.outcome.failures])
+        return " ".join([f"An interrupted change was finished (evidence: {self.close()}).", *self.outcome.failures])
 
     # Going back ------------------------------------------------------------------------------------------------
 
@@ -334,7 +359,7 @@ class Transaction:
             restored = self.undo()
         except Exception as exc:
             return DrydockError(f"Failed at '{step}': {sentence}. Undoing failed as well: {_words(exc)[0]}. The next run tries again.", hint)
-        evidence = self.journal.close()
+        evidence = self.close()
         return DrydockError(f"Failed at '{step}': {sentence}. {restored} Evidence: {evidence} and 'journalctl -u docker'.", hint)
 
     def undo(self) -> str:
@@ -379,11 +404,11 @@ class Transaction:
         step = line["step"]
         if step.startswith(("write /", "remove /")):
             change = next(one for one in self.plan.files if step.endswith(" " + one.path))
-            _put(change.path, change.before)
+            _files.put(change.path, change.before)
         elif step == "commit":
-            _put(_notes.path_of(self.host), line["text"])
+            _files.put(_notes.path_of(self.host), line["text"])
         elif step == "live-restore off":
-            _put(self.host.places.daemon_json, line["text"])
+            _files.put(self.host.places.daemon_json, line["text"])
         elif step == "rename":
             move = self._move()
             _roots.exchange_back(move.source, move.target)
@@ -470,7 +495,7 @@ def recover(host: Host) -> str | None:
             if not undoable:
                 raise
     restored = transaction.undo()
-    return f"An interrupted change was undone: {restored} Evidence: {journal.close()}."
+    return f"An interrupted change was undone: {restored} Evidence: {transaction.close()}."
 
 
 def _words(cause: Exception) -> tuple[str, str]:
@@ -484,11 +509,15 @@ def _unfinished(step: str, cause: Exception) -> DrydockError:
     return DrydockError(f"The change is in force and the containers were started, but '{step}' failed: {sentence}. The next run goes on from there.", hint)
 
 
-def _put(path: str, text: str | None) -> None:
-    if text is None:
-        _files.remove(path)
-    else:
-        _files.write(path, text)
+@contextlib.contextmanager
+def _telling_full_disk(move: Move) -> t.Iterator[None]:
+    """Where our own writes find the target full, say it as the copying commands' ends are told."""
+    try:
+        yield
+    except OSError as exc:
+        if exc.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise full_disk(move.source, move.target) from exc
+        raise
 
 
 def _is_shim(pid: str) -> bool:

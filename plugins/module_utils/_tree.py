@@ -45,6 +45,11 @@ class Entry(t.NamedTuple):
         """Whether it is a file of several names."""
         return self.nlink > 1 and not stat.S_ISDIR(self.mode)
 
+    @property
+    def is_special(self) -> bool:
+        """Whether it is a fifo, a socket or a device node."""
+        return stat.S_IFMT(self.mode) not in (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK)
+
     def is_a(self, other: Entry) -> bool:
         """Whether both are of one type."""
         return stat.S_IFMT(self.mode) == stat.S_IFMT(other.mode)

@@ -62,8 +62,8 @@ def perform(host: Host, plan: Plan, planned: dict[str, t.Any], run: str, earlier
     journal.guard_boot(f"{_command(host)} boot")
     if not plan.long:
         return mention(earlier, {**planned, **report(plan, Transaction(host, plan, journal).run(), planned)})
-    _files.remove(_result_path(host))
-    _files.write(_run_path(host), json.dumps({"run": run, "planned": planned, "earlier": earlier}), 0o600)
+    _files.remove(host.places.result)
+    _files.write(host.places.run, json.dumps({"run": run, "planned": planned, "earlier": earlier}), 0o600)
     _files.write(host.places.progress, "", 0o600)
     host.must(
         "systemd-run", f"--unit={UNIT}", "--collect", "--quiet", "--description=A change of the Docker daemon", "--property=TimeoutStopSec=infinity",
@@ -78,8 +78,8 @@ def under_way(host: Host, run: str) -> dict[str, t.Any] | None:
     """What an action plugin gets when a worker is under way, or has ended for this very run while the connection was lost."""
     if not run:
         return None
-    mine = json.loads(_files.read(_run_path(host)) or "{}").get("run") == run
-    if _is_active(host) or (mine and os.path.exists(_result_path(host))):
+    mine = json.loads(_files.read(host.places.run) or "{}").get("run") == run
+    if _is_active(host) or (mine and os.path.exists(host.places.result)):
         return _to_follow(host, attached=not mine)
     return None
 
@@ -89,8 +89,8 @@ def earlier_run(host: Host) -> Earlier:
     if _is_active(host):
         return True, f"An earlier run was still under way and has ended: {_end_of(_wait(host))}"
     recovered = recover(host)
-    unheard = _files.read(_result_path(host))
-    _files.remove(_result_path(host))
+    unheard = _files.read(host.places.result)
+    _files.remove(host.places.result)
     if recovered:
         return True, recovered
     if unheard:
@@ -136,10 +136,10 @@ def _wait(host: Host) -> dict[str, t.Any]:
     """Wait for the worker's end; what it left is read once."""
     while _is_active(host):
         host.sleep(0.1)
-    text = _files.read(_result_path(host))
+    text = _files.read(host.places.result)
     if text is None:
         raise DrydockError(_SILENT_END, _SILENT_HINT)
-    _files.remove(_result_path(host))
+    _files.remove(host.places.result)
     return json.loads(text)
 
 
@@ -163,14 +163,6 @@ def _program(host: Host) -> str:
 
 def _command(host: Host) -> str:
     return f"{sys.executable} {_program(host)}"
-
-
-def _result_path(host: Host) -> str:
-    return os.path.join(host.places.state, "result.json")
-
-
-def _run_path(host: Host) -> str:
-    return os.path.join(host.places.state, "run.json")
 
 
 def _write_bytes(path: str, content: bytes) -> None:
@@ -203,13 +195,13 @@ def _say(host: Host, line: str) -> None:
 def _run(host: Host) -> None:
     journal = Journal(host)
     plan = Plan.from_data(journal.plan())
-    asked = json.loads(_files.read(_run_path(host)) or "{}")
+    asked = json.loads(_files.read(host.places.run) or "{}")
     try:
         outcome = Transaction(host, plan, journal).run()
         end: dict[str, t.Any] = {"result": mention(asked["earlier"], {**asked["planned"], **report(plan, outcome, asked["planned"])})}
     except DrydockError as exc:
         end = {"error": exc.sentence, "hint": exc.hint}
-    _files.write(_result_path(host), json.dumps(end), 0o600)
+    _files.write(host.places.result, json.dumps(end), 0o600)
 
 
 def _recover(host: Host) -> None:
@@ -220,7 +212,7 @@ def _recover(host: Host) -> None:
         traceback.print_exc()
         sentence = f"Recovering failed: {exc} The next run tries again."
     if sentence:
-        _files.write(_result_path(host), json.dumps({"error": f"The worker was killed. {sentence}", "hint": "Run again."}), 0o600)
+        _files.write(host.places.result, json.dumps({"error": f"The worker was killed. {sentence}", "hint": "Run again."}), 0o600)
 
 
 def _at_boot(host: Host) -> None:
@@ -228,9 +220,10 @@ def _at_boot(host: Host) -> None:
     journal = Journal(host)
     if os.path.exists(host.places.lock) or journal.committed:
         return
-    Transaction(host, Plan.from_data(journal.plan()), journal).undo_files()
+    transaction = Transaction(host, Plan.from_data(journal.plan()), journal)
+    transaction.undo_files()
     host.run("systemctl", "daemon-reload")
-    print(f"An interrupted change was undone; evidence: {journal.close()}", flush=True)
+    print(f"An interrupted change was undone; evidence: {transaction.close()}", flush=True)
 
 
 def _news(host: Host, offset: str) -> None:
@@ -239,19 +232,19 @@ def _news(host: Host, offset: str) -> None:
     while True:
         text = (_files.read(host.places.progress) or "").encode("utf-8", "surrogateescape")
         whole = text[at : text.rfind(b"\n") + 1]
-        asks = round(waited / _LOOK_SECONDS) % round(_ASK_SECONDS / _LOOK_SECONDS) == 0 or os.path.exists(_result_path(host))
+        asks = round(waited / _LOOK_SECONDS) % round(_ASK_SECONDS / _LOOK_SECONDS) == 0 or os.path.exists(host.places.result)
         active = not asks or _is_active(host)
         if whole or not active or waited >= _NEWS_SECONDS:
             break
         host.sleep(_LOOK_SECONDS)
         waited += _LOOK_SECONDS
-    end = None if active else json.loads(_files.read(_result_path(host)) or json.dumps({"error": _SILENT_END, "hint": _SILENT_HINT}))
+    end = None if active else json.loads(_files.read(host.places.result) or json.dumps({"error": _SILENT_END, "hint": _SILENT_HINT}))
     print(json.dumps({"lines": whole.decode("utf-8", "replace").splitlines(), "offset": at + len(whole), "active": active, "end": end}))
 
 
 def _heard(host: Host) -> None:
     """The end has arrived; no later run has to tell it."""
-    _files.remove(_result_path(host))
+    _files.remove(host.places.result)
 
 
 __all__ = ("earlier_run", "main", "make_program", "mention", "perform", "under_way")

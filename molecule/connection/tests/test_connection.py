@@ -97,7 +97,7 @@ def test_a_connection_that_is_down_for_a_while_is_borne(host: t.Any, before: dic
     assert result["msg"].startswith("Moved ")
     assert "warm copy, pass 1" in result["said"]
     assert_moved(host, before, root)
-    assert not host.file("/var/lib/drydock/dockerd/result.json").exists
+    assert not host.file("/run/drydock-dockerd.result").exists
 
 
 def test_a_connection_that_drops_again_and_again_is_borne(host: t.Any, before: dict[str, t.Any]) -> None:

@@ -107,7 +107,7 @@ def test_cleaning_removes_what_was_kept_and_nothing_else(host: t.Any, before: di
     assert run_module(host, "state=cleaned", check=True)["changed"]
     result = run_module(host, "state=cleaned")
     assert result["changed"], result["msg"]
-    assert host.check_output("ls -d /var/lib/docker* /mnt/data/docker*") == NEW
+    assert host.check_output("find /var/lib /mnt/data -maxdepth 1 -name 'docker*'") == NEW
     assert not run_module(host, "state=cleaned")["changed"]
     now = snapshot(host)
     assert now["root"] == NEW

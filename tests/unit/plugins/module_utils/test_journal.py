@@ -93,7 +93,7 @@ def test_no_room_for_a_journal_is_told_before_anything_is_done(host, journal, mo
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "posix_fallocate", full)
-    with pytest.raises(DrydockError, match=r"no room for a journal of 4 MiB in .*: No space left") as caught:
+    with pytest.raises(DrydockError, match=r"no room for a journal of 6 MiB in .*: No space left") as caught:
         journal.create(PLAN)
     assert host.places.state in str(caught.value)
     assert not journal.is_open
