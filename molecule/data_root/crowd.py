@@ -34,7 +34,8 @@ def make_containers(seconds: int) -> None:
     docker(*slow, "--restart", "unless-stopped", "lab:app", "sh", "-c", SLOW % seconds)
     # Python from the host: the images hold busybox only.
     binds = [word for one in ("/usr", "/lib", "/lib64") if os.path.isdir(one) for word in ("--volume", f"{one}:{one}:ro")]
-    docker("run", "--detach", "--stop-timeout", "30", "--name", "writer", "--volume", "writer:/writer", *binds, "lab:app", "/usr/bin/python3", "/usr/local/bin/lab-writer", "/writer")
+    writer = ["run", "--detach", "--stop-timeout", "30", "--name", "writer", "--volume", "writer:/writer", *binds]
+    docker(*writer, "lab:app", "/usr/bin/python3", "/usr/local/bin/lab-writer", "/writer")
 
 
 def make_builds() -> None:

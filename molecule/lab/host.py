@@ -109,9 +109,10 @@ def torture(top: pathlib.Path) -> None:
     subprocess.run(["setfacl", "-m", "u:4321:rwx,g:8765:r-x", "-m", "d:u:4321:r--", str(top / "acl")], check=True)
     (top / "acl" / "inherits").touch()
     (top / "links").mkdir()
-    for kind in ("file", "fifo", "node"):
+    for kind, mode in (("file", stat.S_IFREG), ("fifo", stat.S_IFIFO), ("node", stat.S_IFCHR)):
+        # All whiteouts of a container's layer are such links, too.
         first = top / "links" / f"{kind}-1"
-        {"file": first.touch, "fifo": lambda: os.mkfifo(first), "node": lambda: os.mknod(first, stat.S_IFCHR, os.makedev(1, 5))}[kind]()
+        os.mknod(first, mode | 0o640, os.makedev(1, 5))
         os.link(first, top / "links" / f"{kind}-2")
         os.link(first, top / "acl" / f"{kind}-3")
     os.symlink("target", top / "links" / "symlink-1")
