@@ -116,8 +116,8 @@ def test_containers_files_differ_in_nothing_but_paths_and_what_a_start_sets(host
     for one in host.check_output("docker ps --all --no-trunc --quiet").split():
         old, new = (json.loads(host.file(f"{root}{inner}/containers/{one}/config.v2.json").content_string) for root in (kept, NEW))
         were, are = flat(json.loads(json.dumps(old).replace('"/var/lib/docker/', f'"{NEW}/'))), flat(new)
-        changed = {key for key in were.keys() | are.keys() if were.get(key) != are.get(key)}
-        assert not {key for key in changed if one not in started or not SET_BY_A_START.search(key)}, old["Name"]
+        changed = {key: (were.get(key), are.get(key)) for key in were.keys() | are.keys() if were.get(key) != are.get(key)}
+        assert not {key: both for key, both in changed.items() if one not in started or not SET_BY_A_START.search(key)}, old["Name"]
         assert f'"{NEW}' not in json.dumps(old)
 
 
