@@ -39,7 +39,7 @@ scenario: setup ## one Molecule scenario: make scenario NAME=data_root
 	@python3 tests/run.py molecule:$(NAME)
 
 faults: setup ## real power cuts and kills at every step of a move, and at ROUNDS=20 random moments; SEED=... repeats them
-	@python3 tests/faults.py $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SEED),--seed $(SEED)) $(if $(SUITE),--suite $(SUITE))
+	@python3 tests/faults $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SEED),--seed $(SEED)) $(if $(SUITE),--suite $(SUITE))
 
 clean: ## remove all lab hosts of this checkout
 	@molecule/lab/remove.sh
