@@ -8,7 +8,7 @@ lab-fault load ADDRESS PORT              start a container that keeps a ledger a
 lab-fault strike HOW STEP EVENT DELAY    wait for that line of the journal (STEP '': do not), and that many seconds, then do it
 lab-fault picture                        print what must never change, as JSON
 lab-fault restore                        bring each container into the state in which lab-host found it
-lab-fault tidy                           remove the old roots that moves have kept
+lab-fault tidy                           remove the old roots that moves have kept, and print them
 
 HOW is one of these, or 'sabotage+kill', which does both in turn:
 
@@ -86,7 +86,7 @@ while n=$((n + 1)); do
     rm -rf e-$((n % 4))
     busybox mv d-$((n % 4)) e-$((n % 4))
     rm -f log-$(((n + 3) % 7)) whole-$(((n + 7) % 30))
-    sleep 0.02
+    sleep 0.05
 done
 """
 
@@ -113,13 +113,11 @@ def wait_for_line(step: str, event: str) -> None:
 
 def last_line() -> str:
     """Where the change is, in its own words."""
-    for directory in (JOURNAL, JOURNAL.parent / "last"):
-        try:
-            line = json.loads((directory / "log.jsonl").read_text().splitlines()[-1])
-        except (OSError, ValueError, IndexError):
-            continue
-        return f"{line['event']} {line['step']}" if directory == JOURNAL else "after the end"
-    return "before the first step"
+    try:
+        line = json.loads((JOURNAL / "log.jsonl").read_text().splitlines()[-1])
+    except (OSError, ValueError, IndexError):
+        return "no step under way"
+    return f"{line['event']} {line['step']}"
 
 
 def worker() -> int | None:
@@ -241,6 +239,7 @@ def main() -> None:
     elif command == "tidy":
         for kept in glob.glob("/var/lib/docker.drydock-kept-*") + glob.glob("/mnt/data/*.drydock-kept-*"):
             shutil.rmtree(kept)
+            print(kept)
     else:
         sys.exit(__doc__)
 

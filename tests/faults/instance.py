@@ -123,9 +123,9 @@ class Instance:
             time.sleep(0.1)
 
 
-def start_move(target: str, *more: str) -> subprocess.Popen[str]:
+def start_move(target: str, keep: bool) -> subprocess.Popen[str]:
     """Run the module as a playbook would."""
-    arguments = " ".join([f"path={target}", *more])
+    arguments = f"path={target} keep_source={keep}"
     words = ["ansible", "--inventory", str(INVENTORY), "faults", "--module-name", "drydock.dockerd.data_root", "--args", arguments]
     environment = {**os.environ, "ANSIBLE_CALLBACK_RESULT_FORMAT": "json", "ANSIBLE_PIPELINING": "1"}
     return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)

@@ -16,6 +16,7 @@ class Fault:
     """What is done, and when: at a line of the journal, and that many seconds later; without a step that long after the run began.
 
     :param how: a word of lab-fault.
+    :param keep: whether the move keeps the old root.
     :param then: what strikes the next run.
     """
 
@@ -23,6 +24,7 @@ class Fault:
     step: str
     event: str = "begin"
     delay: float = 0.0
+    keep: bool = True
     then: tuple[Fault, ...] = ()
 
     def is_late(self, where: str) -> bool:
@@ -31,7 +33,7 @@ class Fault:
 
     def __str__(self) -> str:
         moment = f"{self.event} of '{short(self.step)}'" if self.step else "any moment"
-        return f"{self.how} at {moment}" + (f" + {self.delay:.3f} s" if self.delay else "")
+        return f"{self.how} at {moment}" + (f" + {self.delay:.3f} s" if self.delay else "") + ("" if self.keep else " (old root not kept)")
 
 
 def short(step: str) -> str:
@@ -75,7 +77,7 @@ def at_random(rng: random.Random, phases: t.Mapping[str, float], count: int) -> 
         how = "kill" if number % 2 else "cut"
         step = rng.choice([*phases, *(["end"] if how == "cut" else [])])
         again = (Fault("cut", "", delay=rng.uniform(1, 8)),) if number % 6 == 2 else ()
-        faults.append(Fault(how, step, delay=rng.uniform(0, phases.get(step, 3.0)), then=again))
+        faults.append(Fault(how, step, delay=rng.uniform(0, phases.get(step, 3.0)), keep=rng.random() < 0.5, then=again))
     return faults
 
 
