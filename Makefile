@@ -9,7 +9,7 @@ export MOLECULE_GLOB := molecule/*/molecule.yml
 export LC_ALL := C.UTF-8
 export ANSIBLE_HOME := $(CURDIR)/.ansible
 
-.PHONY: help setup demo demo-clean test test-all lint unit scenario clean
+.PHONY: help setup demo demo-clean test test-all lint unit scenario faults clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -37,6 +37,9 @@ unit: setup ## the unit tests only
 
 scenario: setup ## one Molecule scenario: make scenario NAME=data_root
 	@python3 tests/run.py molecule:$(NAME)
+
+faults: setup ## real power cuts and kills at every step of a move, and at ROUNDS=20 random moments; SEED=... repeats them
+	@python3 tests/faults $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SEED),--seed $(SEED)) $(if $(SUITE),--suite $(SUITE))
 
 clean: ## remove all lab hosts of this checkout
 	@molecule/lab/remove.sh

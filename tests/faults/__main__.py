@@ -1,0 +1,225 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+# SPDX-FileCopyrightText: drydock.dockerd contributors
+
+"""Real power cuts and kills against a relocation under load, with a ledger of acknowledged writes.
+
+    faults                        every step of the move cut and killed, both ways, and 20 random moments
+    faults --short                every step cut, some killed, one way, and two random moments
+    faults --rounds N --seed S    the number of random moments, and the seed that repeats them
+    faults --suite bookworm       on another engine; default trixie
+
+A lab host's system and data lie on file systems in image files. A power cut ends these file systems in one instant, without writing
+anything more, then ends the host, and boots a fresh one from the images: what was not synced is lost. A container on the host
+appends numbered records to a file in a volume, syncs each, and only then acknowledges it to this process. Whatever happens, no
+acknowledged record may be missing in the data root that the daemon uses. One line a fault says what happened.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import pathlib
+import random
+import subprocess
+import sys
+import time
+import typing as t
+import xml.etree.ElementTree
+
+from instance import Instance, result_of, start_move
+from ledger import Failed, Ledger, missing
+from moments import Fault, at_random, long_form, short, short_form
+
+ROOTS = ("/var/lib/docker", "/mnt/data/docker")
+# Containers run again that long after a worker was killed, with nobody coming.
+PATIENCE = 60
+# Whether the run after a power cut brings back the containers that their restart policies have left down at the boot.
+NEXT_RUN_BRINGS_BACK_WHAT_RAN = False
+# Whether an old root that is not to be kept is gone after the next run, when a fault interrupted its removal.
+INTERRUPTED_REMOVAL_IS_FINISHED = False
+
+
+class Test:
+    """One host through all its faults."""
+
+    def __init__(self, suite: str) -> None:
+        self.host = Instance(suite)
+        self.phases: dict[str, float] = {}
+        # Faults that came later than meant.
+        self.late: list[Fault] = []
+
+    def prepare(self) -> None:
+        self.host.prepare()
+        self.ledger = Ledger(self.host.gateway())
+        self.host.fault("load", self.ledger.server_address[0], str(self.ledger.port))
+        self.ledger.wait_for_more(30)
+        self.states = self.host.states()
+        self.picture = json.loads(self.host.fault("picture"))
+        policies = self.host.run("sh", "-c", "docker ps -aq | xargs docker inspect --format '{{.Name}} {{.HostConfig.RestartPolicy.Name}}'")
+        always = [line.split()[0].lstrip("/") for line in policies.splitlines() if line.split()[1] in ("always", "unless-stopped")]
+        self.after_boot = {name: "running" for name in always if self.states[name] in ("running", "paused")}
+
+    def undisturbed(self) -> list[str]:
+        """One move without any fault: it tells the steps, and what each takes."""
+        result = self.move_on(ROOTS[1])
+        self.phases = {one["phase"]: one["seconds"] for one in result["phases"]}
+        return result["plan"]
+
+    def move_on(self, target: str, keep: bool = True) -> dict[str, t.Any]:
+        """A run that nobody disturbs has to reach the wanted root with nothing lost."""
+        result = result_of(start_move(target, keep))
+        if result["failed"]:
+            raise Failed(f"the undisturbed run failed: {result['msg']}")
+        if NEXT_RUN_BRINGS_BACK_WHAT_RAN:
+            self.host.wait_for(self.states, time.monotonic(), 5)
+        self.host.fault("restore")
+        self.host.wait_for(self.states, time.monotonic(), 15)
+        if self.host.root() != target:
+            raise Failed(f"after the undisturbed run the data root is {self.host.root()}, not {target}")
+        self.nothing_is_lost()
+        left = self.host.run("sh", "-c", "ls -d /var/lib/drydock/dockerd/journal /etc/systemd/system/drydock* /run/systemd/system/*/*drydock-hold* 2>&- || :")
+        if left:
+            raise Failed(f"after the undisturbed run there is still {left}")
+        kept = self.host.fault("tidy")
+        if kept and not keep and INTERRUPTED_REMOVAL_IS_FINISHED:
+            raise Failed(f"the old root was not to be kept, and there is still {kept}")
+        return result
+
+    def nothing_is_lost(self) -> tuple[int, int]:
+        """All that must never change is there; returns how many records were acknowledged and found.
+
+        :raises Failed: something is missing or different.
+        """
+        acknowledged = set(self.ledger.records)
+        top = self.host.run("docker", "volume", "inspect", "--format", "{{.Mountpoint}}", "ledger")
+        text = self.host.run("cat", f"{top}/log")
+        lost = missing(acknowledged, text)
+        if lost:
+            raise Failed(f"{len(lost)} acknowledged records are missing in {top}: {', '.join(lost[:5])} ...")
+        now = json.loads(self.host.fault("picture"))
+        for subject, was in self.picture.items():
+            if now[subject] != was:
+                raise Failed(f"{subject} changed: {was} before, {now[subject]} now")
+        return len(acknowledged), len(text.splitlines())
+
+    def suffer(self, fault: Fault) -> str:
+        """Start a move, strike it and look; in the end let an undisturbed run finish. Returns the line to print."""
+        old = self.host.root()
+        new = ROOTS[1 - ROOTS.index(old)]
+        words = [self.strike(fault, old, new)]
+        for one in fault.then:
+            self.host.fault("restore")
+            words.append(self.strike(one, old, new))
+        began = time.monotonic()
+        self.move_on(new, fault.keep)
+        return f"{'; then '.join(words)}; the next run took {time.monotonic() - began:.1f} s"
+
+    def strike(self, fault: Fault, old: str, new: str) -> str:
+        """One blow: start a move, strike it and look."""
+        process, struck = self.struck_move(fault, new)
+        if fault.how == "cut":
+            self.host.end()
+            result = result_of(process)
+            began = time.monotonic()
+            self.host.boot()
+            seconds = self.host.wait_for(self.after_boot, began, PATIENCE)
+        else:
+            result = result_of(process)
+            self.host.wait_for_worker(struck["at"], PATIENCE)
+            seconds = self.host.wait_for(self.states, struck["at"], PATIENCE)
+        self.ledger.wait_for_more(PATIENCE)
+        root = self.host.root()
+        if root != old and (root != new or "sabotage" in fault.how):
+            raise Failed(f"struck behind '{struck['where']}', the data root is {root}")
+        if not result["failed"] and root != new:
+            raise Failed(f"the run was struck behind '{struck['where']}', the data root is {root}, and it says: {result['msg']}")
+        acknowledged, found = self.nothing_is_lost()
+        late = fault.is_late(struck["where"])
+        if late:
+            self.late.append(fault)
+        where = f"struck behind '{short(struck['where'])}'{' (too late)' if late else ''}{'' if struck['hit'] else ' (nobody was there to be hit)'}"
+        which = f"on the {'old' if root == old else 'new'} root {root}"
+        return f"{fault}: {where}, containers ran again after {seconds:.1f} s {which}, {acknowledged} records acknowledged, {found} found"
+
+    def struck_move(self, fault: Fault, new: str) -> tuple[subprocess.Popen[str], dict[str, t.Any]]:
+        """Start a move and strike it; returns the running module and what was struck.
+
+        :raises Failed: the moment never came.
+        """
+        strike = ["timeout", "120", "python3", "/usr/local/bin/lab-fault", "strike", fault.how, fault.step, fault.event, f"{fault.delay:.4f}"]
+        with subprocess.Popen(["docker", "exec", self.host.name, *strike], stdout=subprocess.PIPE, text=True) as striker:
+            assert striker.stdout is not None
+            striker.stdout.readline()
+            process = start_move(new, fault.keep)
+            reports = striker.stdout.read().splitlines()
+        if not reports:
+            raise Failed(f"the moment never came: {result_of(process)['msg']}")
+        return process, json.loads(reports[-1])
+
+
+def suffer_all(test: Test, faults: list[Fault]) -> list[tuple[Fault, str]]:
+    """One after the other until a check fails; returns each with what failed, empty where nothing did. What came too late is tried again, twice."""
+    began = time.monotonic()
+    rows: list[tuple[Fault, str]] = []
+    # (The list grows on the way.)
+    for fault in faults:
+        failure, lates = "", len(test.late)
+        try:
+            line = test.suffer(fault)
+        except (Failed, subprocess.CalledProcessError) as exc:
+            failure = line = f"{fault}: FAILED: {exc}"
+        rows.append((fault, failure))
+        if len(test.late) > lates and test.late.count(fault) < 3:
+            faults.append(fault)
+        print(f"{len(rows):>3}/{len(faults)} at {time.monotonic() - began:.0f} s: {line}", flush=True)
+        if failure:
+            break
+    return rows
+
+
+def report(rows: t.Sequence[tuple[Fault, str]]) -> None:
+    """Leave what the runner of all parts counts."""
+    directory = os.environ.get("DRYDOCK_REPORTS")
+    if directory:
+        bad = sum(bool(failure) for _fault, failure in rows)
+        suite = xml.etree.ElementTree.Element("testsuite", name="faults", tests=str(len(rows)), failures=str(bad), errors="0", skipped="0")
+        xml.etree.ElementTree.ElementTree(suite).write(pathlib.Path(directory, "faults.xml"))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--short", action="store_true")
+    parser.add_argument("--rounds", type=int)
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
+    parser.add_argument("--suite", default="trixie", help="of Debian")
+    parser.add_argument("--only", help="faults such as 'cut:begin:commit', separated by commas")
+    options = parser.parse_args()
+    rounds = options.rounds if options.rounds is not None else (2 if options.short else 20)
+    began = time.monotonic()
+    test = Test(options.suite)
+    test.prepare()
+    steps = test.undisturbed()
+    print(f"The steps of a move: {', '.join(steps)}. SEED={options.seed} ROUNDS={rounds}", flush=True)
+    if options.only:
+        faults = [Fault(how, step, event) for how, event, step in (one.split(":") for one in options.only.split(","))]
+    else:
+        faults = short_form(steps) if options.short else long_form(steps)
+    faults += at_random(random.Random(options.seed), test.phases, rounds)
+    rows = suffer_all(test, faults)
+    report(rows)
+    bad = sum(bool(failure) for _fault, failure in rows)
+    never = sorted({str(fault) for fault in test.late if test.late.count(fault) == 3})
+    print(f"{len(rows)} faults in {time.monotonic() - began:.0f} s, {bad} failed; SEED={options.seed} repeats the random ones.")
+    if never:
+        print(f"The machine was too busy for these, three times each: {', '.join(never)}.")
+    if bad:
+        print(f"The host is kept: docker exec -it {test.host.name} bash; 'make clean' removes it.")
+        return 1
+    test.host.remove()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
