@@ -91,7 +91,8 @@ class Copier:
     trusted: t.Dict[bytes, Entry] = dataclasses.field(default_factory=dict)
     copied: Listing = dataclasses.field(default_factory=dict)
     _seen: t.Optional[_Seen] = None
-    _trackers: t.Optional[t.Tuple[Tracker, Tracker]] = None
+    _tracks: bool = False
+    _trackers: t.Dict[str, Tracker] = dataclasses.field(default_factory=dict)
 
     def sync(self, path: str) -> None:
         """Write one file system's dirty pages to its disk."""
@@ -121,24 +122,34 @@ class Copier:
         self.host.say(f"{len(self.trusted):,} files of an earlier copy are equal")
 
     def track(self) -> None:
-        """From now on let the kernel tell what is touched on both sides, where it can."""
-        self.untrack()
+        """From the next warm pass on let the kernel tell what is touched on both sides, where it can."""
         try:
-            source = Tracker.start(self.source)
+            for root in (self.source, self.target):
+                Tracker.start(root).close()
         except Unavailable as exc:
             self.host.say(f"changes are found by listing everything: {exc}")
-            return
-        try:
-            self._trackers = source, Tracker.start(self.target)
-        except Unavailable as exc:
-            source.close()
-            self.host.say(f"changes are found by listing everything: {exc}")
+        else:
+            self._tracks = True
 
     def untrack(self) -> None:
         """Stop that."""
-        for tracker in self._trackers or ():
+        self._tracks = False
+        self._stop_trackers()
+
+    def _stop_trackers(self) -> None:
+        for tracker in self._trackers.values():
             tracker.close()
-        self._trackers = None
+        self._trackers = {}
+
+    def _start_tracker(self, root: str) -> None:
+        """Look anew: what was touched before is in the listing that follows, however much it was."""
+        if not self._tracks:
+            return
+        try:
+            self._trackers[root] = Tracker.start(root, prove=False)
+        except Unavailable as exc:
+            self.host.say(f"changes are found by listing everything: {exc}")
+            self.untrack()
 
     def forget(self) -> None:
         """The copy is the root now: what was noted about it is of no use any more."""
@@ -152,8 +163,8 @@ class Copier:
         right and may be stale. After any trouble other than vanished files, nothing of the pass is trusted.
         """
         _index.remove(self.target)
-        for tracker in self._trackers or ():
-            tracker.forget()
+        self._stop_trackers()
+        self._start_tracker(self.source)
         began = self._begin()
         now = listing(self.source)
         paths = changed(now, self.trusted)
@@ -174,9 +185,8 @@ class Copier:
         self.sync(self.target)
         _index.save(self.source, self.target, self.trusted)
         self._seen = _Seen.of(now, self.trusted, self.copied)
-        if self._trackers:
-            # Our own writes are not a stranger's.
-            self._trackers[1].forget()
+        # Only now: our own writes are not a stranger's.
+        self._start_tracker(self.target)
         return totals({path: now[path] for path in paths})
 
     def _begin(self) -> int:
@@ -213,10 +223,9 @@ class Copier:
 
     def _touched(self) -> Changes | None:
         """What was touched in the source since the last warm pass began; None where only a walk can tell."""
-        if not self._trackers or self._seen is None:
+        if not self._trackers:
             return None
-        source, target = (tracker.finish() for tracker in self._trackers)
-        self._trackers = None
+        source, target = (self._trackers.pop(root).finish() for root in (self.source, self.target))
         strangers = (target.paths | target.directories) - {b"."}
         doubt = source.doubt or target.doubt or (f"somebody wrote to {self.target}" if strangers else "")
         if doubt:

@@ -111,16 +111,17 @@ class Tracker:
             raise
 
     @classmethod
-    def start(cls, root: str) -> Tracker:
+    def start(cls, root: str, prove: bool = True) -> Tracker:
         """Set the mark and prove that it sees what it has to; what changes after this has returned is tracked.
 
+        :param prove: left out where the proof was made before; it makes and removes a directory in the root.
         :raises Unavailable: kernel, file system or permissions do not offer it, or a change was not seen.
         """
         try:
             kind = _file_system(os.stat(root).st_dev)
             if kind not in _FILE_SYSTEMS:
                 raise Unavailable(f"Changes below {root} are not tracked on a file system of type {kind or 'unknown'}.")
-            tracker = cls._proved(root)
+            tracker = cls._proved(root) if prove else cls(root)
         except OSError as exc:
             raise Unavailable(f"Changes below {root} cannot be tracked: {exc.strerror or exc}.") from exc
         # What happened so far happened before the start.
