@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import statistics
 import typing as t
 
@@ -220,13 +221,13 @@ def raw_table(size: Size) -> str:
 
 # The plot --------------------------------------------------------------------------------------------------------
 
-WIDTH, LEFT, PLOT, BAR, STEP = 760, 200, 440, 18, 34
+WIDTH, LEFT, PLOT, BAR, STEP = 840, 200, 460, 18, 34
 # Colours are never the only sign: each bar has its name beside it, and a pattern.
 STYLE = """
 text { font: 13px sans-serif; fill: #1f2328; }
 .title { font-weight: bold; }
 .axis, .whisker, .outline { stroke: #1f2328; fill: none; }
-.grid { stroke: #8888; }
+.grid { stroke: #8884; }
 .goal { stroke: #b35900; stroke-width: 2; stroke-dasharray: 6 3; }
 .a { fill: #8c959f; } .b { fill: url(#stripes); } .c { fill: #2f6fd0; } .stripe { stroke: #c4572e; stroke-width: 5; }
 @media (prefers-color-scheme: dark) {
@@ -263,15 +264,16 @@ def svg(sizes: dict[str, Size]) -> str:
 
 def panel(size: Size, methods: t.Sequence[str], title: str, top: float, goal: bool) -> list[str]:
     limit = GOAL * gaps(size, RESTART).median
-    tick = nice_tick(max([gaps(size, method).greatest for method in methods] + [limit] * goal))
-    end = tick * 5
+    greatest = max([gaps(size, method).greatest for method in methods] + [limit] * goal)
+    tick = nice_tick(greatest)
+    ticks = math.ceil(round(greatest / tick, 6))
 
     def x(seconds: float) -> float:
-        return round(LEFT + PLOT * seconds / end, 1)
+        return round(LEFT + PLOT * seconds / (tick * ticks), 1)
 
     bottom = top + 24 + len(methods) * STEP
     parts = [f'<text class="title" x="10" y="{top + 8}">{title}</text>']
-    for number in range(6):
+    for number in range(ticks + 1):
         parts.append(f'<line class="grid" x1="{x(number * tick)}" y1="{top + 18}" x2="{x(number * tick)}" y2="{bottom}"/>')
         parts.append(f'<text x="{x(number * tick)}" y="{bottom + 16}" text-anchor="middle">{number * tick:g}</text>')
     for number, method in enumerate(methods):

@@ -151,26 +151,35 @@ def main() -> int:
     factor = float(os.environ.get("SIZE_FACTOR") or 1)
     runs = int(os.environ.get("RUNS") or 3)
     name = output(LAB / "prefix.sh") + "-bench"
+    try:
+        size = measure_all(name, factor, runs)
+    except (AssertionError, subprocess.CalledProcessError) as exc:
+        print(f"\nFailed: {exc}\n{hints(name)}", file=sys.stderr)
+        return 1
+    place = write(factor, size)
+    print("\n" + report.summary(size))
+    say(f"written: {place.relative_to(TOP)}/benchmark.json, .md and .svg")
+    if os.environ.get("KEEP"):
+        print(hints(name))
+    else:
+        remove(name)
+    return 0
+
+
+def measure_all(name: str, factor: float, runs: int) -> dict[str, t.Any]:
     bench = create(name, os.environ.get("SUITE") or "trixie", factor)
     size = {"date": f"{datetime.date.today()}", "machine": bench.host("machine"), "files": bench.before["total"][0], "bytes": bench.before["total"][1]}
     size["runs"] = results = []
     for number in range(1, runs + 1):
         for method in order(number):
-            try:
-                result = bench.measure(method, number)
-            except (AssertionError, subprocess.CalledProcessError) as exc:
-                print(f"\n{method}, round {number}, failed: {exc}\nLook around:  docker exec -it {name} bash\nRemove it:    make clean", file=sys.stderr)
-                return 1
+            result = bench.measure(method, number)
             results.append(result)
             say(f"round {number} of {runs}, {method:<9}  silent for {result['gap']:>6.2f} s, took {result['seconds']:>6.1f} s")
-    place = write(factor, size)
-    print("\n" + report.summary(size))
-    say(f"written: {place.relative_to(TOP)}/benchmark.json, .md and .svg")
-    if os.environ.get("KEEP"):
-        print(f"Look around:  docker exec -it {name} bash\nRemove it:    make clean")
-    else:
-        remove(name)
-    return 0
+    return size
+
+
+def hints(name: str) -> str:
+    return f"Look around:  docker exec -it {name} bash\nRemove it:    make clean"
 
 
 if __name__ == "__main__":
