@@ -174,6 +174,8 @@ def measure_all(name: str, factor: float, runs: int) -> dict[str, t.Any]:
         for method in order(number):
             result = bench.measure(method, number)
             results.append(result)
+            # What a run that fails later has measured is not lost.
+            (CACHE / "runs.json").write_text(json.dumps(size, indent=1) + "\n")
             say(f"round {number} of {runs}, {method:<9}  silent for {result['gap']:>6.2f} s, took {result['seconds']:>6.1f} s")
     return size
 
