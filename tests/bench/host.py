@@ -284,7 +284,7 @@ def collect(since: float) -> dict[str, t.Any]:
         "gap": round(gap, 2),
         "other_gaps": [round(seconds, 2) for seconds, _at in silences[1:6] if seconds > 0.3],
         "marks": {name: round(at - last_beat, 3) for name, at in marks(last_beat - 2, last_beat + gap + 2).items()},
-        "steps": [[one["event"], one["step"], round(one["at"] - shift - last_beat, 3)] for one in steps],
+        "steps": {one["step"]: round(one["at"] - shift - last_beat, 3) for one in steps if one["event"] == "begin"},
         "first_pass": first_pass(since, steps, shift),
     }
 

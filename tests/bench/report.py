@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 import statistics
 import typing as t
@@ -107,6 +108,16 @@ def summary(size: Size) -> str:
         f"{NAMES[method]:<28} silent for {gaps(size, method).text()} s, {ratio(size, method):.2f} times the restart" for method in (RESTART, BY_HAND, OURS)
     ]
     return "\n".join([*lines, f"The goal, at most {GOAL} times the restart, is {verdict(size)}."])
+
+
+def dump(sizes: dict[str, Size]) -> str:
+    """benchmark.json, a line a run."""
+    parts = []
+    for factor, size in ordered(sizes):
+        head = json.dumps({key: value for key, value in size.items() if key != "runs"})
+        runs = ",\n".join(json.dumps(run) for run in size["runs"])
+        parts.append(f'"{factor}": {head[:-1]}, "runs": [\n{runs}\n]}}')
+    return "{\n" + ",\n".join(parts) + "\n}\n"
 
 
 # Markdown --------------------------------------------------------------------------------------------------------

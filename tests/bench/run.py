@@ -141,7 +141,7 @@ def write(factor: float, size: dict[str, t.Any]) -> pathlib.Path:
     data = place / "benchmark.json"
     sizes = json.loads(data.read_text()) if data.exists() else {}
     sizes[f"{factor:g}"] = size
-    data.write_text(json.dumps(sizes, indent=1) + "\n")
+    data.write_text(report.dump(sizes))
     (place / "benchmark.md").write_text(report.markdown(sizes))
     (place / "benchmark.svg").write_text(report.svg(sizes))
     return place

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import importlib.util
+import json
 import pathlib
 import re
 import sys
@@ -98,6 +99,10 @@ def test_loss_names_the_part_that_costs_most(size):
         run["marks"]["loading"] += 5
         run["gap"] += 5
     assert "'stop of the daemon': +5.00 s" in report.loss(size)
+
+
+def test_what_is_kept_is_what_was_measured(size):
+    assert json.loads(report.dump({"4": size, "1": size})) == {"1": size, "4": size}
 
 
 def test_markdown_tables_are_whole(size):
