@@ -149,7 +149,8 @@ def section(factor: str, size: Size) -> str:
             f"## Size {factor}: {size['bytes'] / 1e9:.2f} GB in {size['files']:,} files",
             f"Measured on {size['date']}: {on['cpus']} CPUs, {on['memory_gib']} GiB of memory, kernel {on['kernel']}, {on['system']} with "
             f"docker {on['engine']} ({on['driver']}) and rsync {on['rsync']}, {on['file_system']} to {on['file_system']} on two loop-mounted images "
-            f"of one disk, page cache warm, {on['containers']} containers running.",
+            f"of one disk, page cache warm, {on['containers']} containers running. Just before a run "
+            f"{statistics.median(run['busy'] for run in size['runs']):.0%} of the CPUs were in use (median): the more, the more do the figures vary.",
             outage_table(size),
             copy_table(size),
             "Where the silence goes, in seconds from the last beat before it to the first one after it, medians:",
