@@ -9,7 +9,7 @@ export MOLECULE_GLOB := molecule/*/molecule.yml
 export LC_ALL := C.UTF-8
 export ANSIBLE_HOME := $(CURDIR)/.ansible
 
-.PHONY: help setup demo demo-clean test test-all lint unit scenario faults clean
+.PHONY: help setup demo demo-clean bench test test-all lint unit scenario faults clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -22,6 +22,9 @@ demo: setup ## the main job on a throw-away host: open a daemon to the network, 
 
 demo-clean: ## remove the demo's host
 	@python3 tests/demo.py --remove
+
+bench: setup ## a move's downtime beside a restart's, measured: docs/benchmark.md (SIZE_FACTOR=4 for more)
+	@python3 tests/bench/run.py
 
 test: setup ## all tests
 	@python3 tests/run.py

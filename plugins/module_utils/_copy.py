@@ -28,7 +28,7 @@ import stat
 import time
 import typing as t
 
-from . import _index
+from . import _index, _mounts
 from ._errors import DrydockError
 from ._events import Changes, Tracker, Unavailable
 from ._host import Host, Result
@@ -332,8 +332,11 @@ class Copier:
 
 def full_disk(source: str, target: str) -> DrydockError:
     """What to say when the target is full: how much is missing."""
-    there = os.statvfs(target)
-    missing = totals(listing(source)).bytes - totals(listing(target)).bytes - there.f_bavail * there.f_frsize
+    there = os.statvfs(_mounts.nearest_directory(target))
+    copy = listing(target) if os.path.isdir(target) else {}
+    # A changed file needs its room beside its old copy.
+    left = {path: entry for path, entry in listing(source).items() if path not in copy or not entry.looks_like(copy[path])}
+    missing = totals(left).bytes - there.f_bavail * there.f_frsize
     what = f"about {human(missing)} are missing" if missing > 0 else f"its inodes are used up ({there.f_favail} free)"
     return DrydockError(f"The file system of {target} is full: {what}.", "Make room there, or choose another target, and run again.")
 

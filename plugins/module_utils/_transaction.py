@@ -35,6 +35,8 @@ from ._service import Systemd
 
 # More warm passes than this never paid; a pass that sends less than the second number is the last one.
 _WARM_PASSES, _SMALL_PASS = 4, 16 << 20
+# A time that shows whether a file system keeps all of it.
+_ODD_NANOSECONDS = 1_500_000_000_123_456_789
 # Bytes a second that any disk copies, for a forecast.
 _SLOW_DISK = 50 << 20
 
@@ -142,7 +144,13 @@ class Transaction:
 
     def _warm_copy(self, move: Move) -> None:
         _files.make_directories(move.target, 0o711)
-        _files.write(os.path.join(move.target, _tree.COPY_MARK), f"An unfinished copy of {move.source} by drydock.dockerd; safe to remove.\n")
+        mark = os.path.join(move.target, _tree.COPY_MARK)
+        _files.write(mark, f"An unfinished copy of {move.source} by drydock.dockerd; safe to remove.\n")
+        os.utime(mark, ns=(_ODD_NANOSECONDS, _ODD_NANOSECONDS))
+        if os.stat(mark).st_mtime_ns != _ODD_NANOSECONDS:
+            raise DrydockError(
+                f"The file system of {move.target} keeps no nanoseconds, so no copy there can be exact.", "Make it anew with inodes of 256 bytes (mkfs.ext4 -I 256)."
+            )
         self._copier = copier = Copier(self.host, move.source, move.target, move.bandwidth_limit)
         copier.resume()
         if self.plan.move:

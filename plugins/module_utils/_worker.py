@@ -88,7 +88,10 @@ def earlier_run(host: Host) -> Earlier:
     """Deal with what an earlier run left behind: wait for its worker, recover what it did not end, tell what nobody heard of."""
     if _is_active(host):
         return True, f"An earlier run was still under way and has ended: {_end_of(_wait(host))}"
-    recovered = recover(host)
+    try:
+        recovered = recover(host)
+    except OSError as exc:
+        raise DrydockError(f"An interrupted change cannot be dealt with yet: {exc}.", "Mend that, then run again.") from exc
     unheard = _files.read(host.places.result)
     _files.remove(host.places.result)
     if recovered:
@@ -211,8 +214,11 @@ def _recover(host: Host) -> None:
     except Exception as exc:
         traceback.print_exc()
         sentence = f"Recovering failed: {exc} The next run tries again."
-    if sentence:
-        _files.write(host.places.result, json.dumps({"error": f"The worker was killed. {sentence}", "hint": "Run again."}), 0o600)
+    if not sentence:
+        return
+    # A worker that has told its own end was not killed.
+    told = json.loads(_files.read(host.places.result) or "{}").get("error", "The worker was killed.")
+    _files.write(host.places.result, json.dumps({"error": f"{told} {sentence}", "hint": "Run again."}), 0o600)
 
 
 def _at_boot(host: Host) -> None:

@@ -16,40 +16,25 @@ import pytest
 from conftest import as_it_was
 
 WRITE_DROP_IN = "write /etc/systemd/system/docker.service.d/zz-drydock-data-root.conf"
-STEPS = ["warm copy", "hold", "stop", "final copy", WRITE_DROP_IN, "write /etc/docker/daemon.json", "commit", "start", "prove", "release", "finish"]
+SWITCH = [WRITE_DROP_IN, "write /etc/docker/daemon.json", "commit", "start", "prove", "release", "finish"]
+COPYING = ["warm copy", "hold", "stop", "final copy", *SWITCH]
+RENAMING = ["hold", "stop", "rename", *SWITCH]
+# The step, and whether the other root is on another file system.
+STEPS = [*((step, True) for step in COPYING), *((step, False) for step in RENAMING)]
+NAMES = [f"{'copying' if far else 'renaming'}-{step}" for step, far in STEPS]
 
 
-def snapshot(host: t.Any) -> dict[str, t.Any]:
-    return json.loads(host.check_output("lab-host snapshot"))
-
-
-def other(root: str) -> str:
+def other(root: str, far: bool) -> str:
     """Where to move next."""
-    return "/mnt/data/docker-1" if root.endswith("0") else "/mnt/data/docker-0"
+    place = os.path.dirname(root)
+    if far:
+        place = "/var/lib" if place == "/mnt/data" else "/mnt/data"
+    return f"{place}/docker-{'1' if root.endswith('0') else '0'}"
 
 
-def start_move(host: t.Any, target: str) -> subprocess.Popen[str]:
-    """Run the module as a playbook would."""
-    variables = host.ansible.get_variables()
-    inventory = host.backend.ansible_inventory
-    words = ["ansible", "--inventory", inventory, variables["inventory_hostname"], "--module-name", "drydock.dockerd.data_root", "--args", f"path={target}"]
-    environment = {**os.environ, "ANSIBLE_CALLBACK_RESULT_FORMAT": "json"}
-    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment)
-
-
-def move(host: t.Any, target: str) -> dict[str, t.Any]:
-    """Run the module and wait; returns its result."""
-    process = start_move(host, target)
-    out, _nothing = process.communicate()
-    return {"failed": process.returncode != 0, **json.loads(out.rpartition(" => ")[2])}
-
-
-def wait_for(done: t.Callable[[], bool]) -> None:
-    for _second in range(120):
-        if done():
-            return
-        time.sleep(0.5)
-    raise AssertionError("did not happen within 60 s")
+def to(path: str) -> str:
+    # In the lab /var/lib is mounted from outside.
+    return f"path={path} require_persistent_mount=false"
 
 
 def assert_all_is_there(now: dict[str, t.Any], before: dict[str, t.Any]) -> None:
@@ -59,12 +44,12 @@ def assert_all_is_there(now: dict[str, t.Any], before: dict[str, t.Any]) -> None
     assert now["networks"] == before["networks"]
 
 
-@pytest.mark.parametrize("step", STEPS)
-def test_killed_worker_is_recovered_at_once_and_the_next_run_finishes(host: t.Any, before: dict[str, t.Any], step: str) -> None:
+@pytest.mark.parametrize(("step", "far"), STEPS, ids=NAMES)
+def test_killed_worker_is_recovered_at_once_and_the_next_run_finishes(host: t.Any, before: dict[str, t.Any], step: str, far: bool) -> None:
     old = snapshot(host)["root"]
-    new = other(old)
+    new = other(old, far)
     host.check_output("systemd-run --quiet --collect --unit=killer lab-host kill-at %s", step)
-    result = move(host, new)
+    result = run_module(host, to(new))
 
     assert result["failed"]
     assert "The worker was killed. An interrupted change was " in result["msg"]
@@ -73,7 +58,7 @@ def test_killed_worker_is_recovered_at_once_and_the_next_run_finishes(host: t.An
     assert_all_is_there(now, before)
     assert not host.file("/var/lib/drydock/dockerd/journal").exists
 
-    again = move(host, new)
+    again = run_module(host, to(new))
     assert not again["failed"], again["msg"]
     now = snapshot(host)
     assert now["root"] == new
@@ -81,11 +66,11 @@ def test_killed_worker_is_recovered_at_once_and_the_next_run_finishes(host: t.An
 
 
 def test_killed_module_leaves_the_worker_alone_and_the_next_run_tells_its_end(host: t.Any, before: dict[str, t.Any]) -> None:
-    new = other(snapshot(host)["root"])
+    new = other(snapshot(host)["root"], far=True)
     host.check_output("systemd-run --quiet --collect --unit=killer lab-host kill-module-at stop")
-    assert move(host, new)["failed"]
+    process = start_module(host, to(new))
 
-    again = move(host, new)
+    again = run_module(host, to(new))
     assert not again["failed"], again["msg"]
     assert "An earlier run" in again["msg"]
     assert "Moved" in again["msg"]
@@ -115,7 +100,7 @@ def test_killed_host_comes_up_on_a_complete_root_and_the_next_run_finishes(host:
     assert now["containers"]["beat"]["state"] == "running"
     assert host.file("/var/lib/drydock/dockerd/journal").exists is committed
 
-    again = move(host, new)
+    again = run_module(host, to(new))
     assert not again["failed"], again["msg"]
     # As after any boot, these stay down until somebody starts them; here the test does.
     host.check_output("docker start no-policy joined on-failure && { docker pause paused || true; }")

@@ -301,7 +301,11 @@ def test_young_entries_are_not_trusted(source, target, copying):
 @pytest.mark.runs_commands
 def test_a_first_pass_of_any_size_leaves_the_last_one_quick(source, target, copier, said, monkeypatch):
     """A tracker that was overwhelmed by what a pass itself made is of no use for what follows."""
-    monkeypatch.setattr(_events, "LIMIT", 30)
+    # High enough for what else happens on this file system meanwhile.
+    monkeypatch.setattr(_events, "LIMIT", 20_000)
+    (source / "many").mkdir()
+    for number in range(11_000):
+        (source / "many" / str(number)).touch()
     copier.warm_pass()
     overwrite(source / "other")
     copier.final_pass()
