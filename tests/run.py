@@ -43,7 +43,7 @@ def matrix() -> list[Part]:
     return [
         Part(f"matrix:{name}:{suite}", ("molecule", "test", "--scenario-name", name), has_tests=True, suites=suite)
         for suite in ("bullseye", "forky")
-        for name in ("data_root", "daemon", "listen")
+        for name in ("daemon", "listen")
     ]
 
 

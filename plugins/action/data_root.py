@@ -18,7 +18,7 @@ class ActionModule(RenderingActionModule):
     def _prepare(self, args: dict[str, t.Any]) -> None:
         """No move without the drop-in that waits for the mount: called without a request of its own, the role's one is used."""
         owners = [request.get("owner") for request in args.get("requests") or []] + [args.get("owner")]
-        if OWNER in owners or not args.get("path"):
+        if OWNER in owners or not (args.get("path") or args.get("state") == "restored"):
             return
         name = "zz-drydock-data-root.conf"
         request = {

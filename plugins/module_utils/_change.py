@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import typing as t
 
@@ -15,38 +16,42 @@ from ._errors import Refused
 from ._host import Host
 from ._journal import Journal
 from ._observe import State, observe
-from ._outcome import Outcome, words
 from ._plan import Plan, Request, describe, make_plan
 from ._preflight import ERROR, WARNING, Finding, Forecast, preflight
 from ._transaction import locked, settle
 from ._tree import human
 
 
-def change(host: Host, request: Request, what: str, check_mode: bool) -> dict[str, t.Any]:
-    """Bring a host to what is requested; returns a module's result.
+def change(host: Host, request: Request, what: str, check_mode: bool, run: str = "") -> dict[str, t.Any]:
+    """Bring a host to what is requested; returns a module's result, or how to follow the worker that will have it.
 
     :param what: the module's name, for whoever meets the lock.
+    :param run: the id of an action plugin's run that wants to follow the worker, empty to wait for its end here.
     :raises Refused: preflight found errors; nothing was written.
     :raises DrydockError: it failed, and what was begun is undone.
     """
     if check_mode:
         return _change(host, request, check_mode=True)
     with locked(host, what):
+        following = _worker.under_way(host, run)
+        if following:
+            return following
         earlier = _worker.earlier_run(host)
-        result = _change(host, request, check_mode=False)
-    return _worker.mention(earlier, result)
+        return _change(host, request, check_mode=False, earlier=earlier, run=run)
 
 
-def _change(host: Host, request: Request, check_mode: bool) -> dict[str, t.Any]:
+def _change(host: Host, request: Request, check_mode: bool, earlier: _worker.Earlier = (False, ""), run: str = "") -> dict[str, t.Any]:
     state = observe(host)
     plan, problems = make_plan(state, request, host.places.units, host.places.daemon_json)
     findings, forecast = preflight(host, state, plan, request, problems, check_mode)
+    if plan.prepares and forecast and not forecast.changed_files:
+        plan = dataclasses.replace(plan, prepares=None)
     journal = Journal(host)
     if check_mode and journal.is_open:
         findings.append(Finding("interrupted", WARNING, "An interrupted change is still open; the next run recovers it first."))
     errors = [one for one in findings if one.severity == ERROR]
     if errors:
-        raise Refused(" ".join(str(one) for one in errors))
+        raise Refused(" ".join([*([earlier[1]] if earlier[1] else []), *map(str, errors)]))
     result = {
         "changed": bool(plan.steps),
         "plan": plan.steps,
@@ -56,38 +61,31 @@ def _change(host: Host, request: Request, check_mode: bool) -> dict[str, t.Any]:
         "msg": _forecast_words(plan, forecast) if check_mode else "Nothing to do.",
     }
     if forecast:
-        result["forecast"] = {"bytes": forecast.bytes, "files": forecast.files}
+        result["forecast"] = forecast.to_data()
     if check_mode:
         return result
     if not plan.steps:
         if _bookkeeping_differs(state, plan):
             settle(host, plan)
-        return result
-    result.update(_outcome_data(plan, _worker.perform(host, plan)))
-    return result
+        return _worker.mention(earlier, result)
+    return _worker.perform(host, plan, result, run, earlier)
 
 
 def _bookkeeping_differs(state: State, plan: Plan) -> bool:
     """Adopting what already is so changes nothing on the host; only our notes say whose it is now."""
-    return (state.owners, state.marker) != (plan.owners, plan.marker)
-
-
-def _outcome_data(plan: Plan, outcome: Outcome) -> dict[str, t.Any]:
-    data: dict[str, t.Any] = {"applied": outcome.applied, "msg": words(plan, outcome), "phases": outcome.phases}
-    if outcome.downtime is not None:
-        data["downtime_seconds"] = outcome.downtime
-    if plan.move:
-        data.update(bytes=outcome.bytes, files=outcome.files, kept=outcome.kept)
-    if outcome.failures:
-        data["failed"] = True
-    return data
+    return (state.owners, state.marker, state.history) != (plan.owners, plan.marker, plan.history)
 
 
 def _forecast_words(plan: Plan, forecast: Forecast | None) -> str:
     if not plan.steps:
         return "Nothing to do."
     if plan.move and forecast:
-        return f"Would move {human(forecast.bytes)} in {forecast.files:,} files from {plan.move.source} to {plan.move.target} and restart the daemon."
+        how = "rename" if plan.move.rename else "move"
+        return f"Would {how} {human(forecast.bytes)} in {forecast.files:,} files from {plan.move.source} to {plan.move.target} and restart the daemon."
+    if plan.prepares and forecast:
+        return f"Would copy {human(forecast.changed_bytes)} in {forecast.changed_files:,} files to {plan.prepares.target} while everything runs."
+    if plan.doomed:
+        return f"Would remove {', '.join(one.path for one in plan.doomed)}."
     effect = {"none": "not touch the daemon", "reload": "reload the daemon", "restart": "restart the daemon"}[plan.effect]
     return f"Would write {', '.join(os.path.basename(change.path) for change in plan.files) or 'nothing'} and {effect}."
 

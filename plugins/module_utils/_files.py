@@ -7,10 +7,32 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import stat
 import typing as t
+
+
+def _no_room() -> bool:
+    return False
+
+
+# Makes room on a full disk and says whether it could; the journal keeps some and puts its own function here.
+make_room: t.Callable[[], bool] = _no_room
+
+
+def retry_when_full(work: t.Callable[[], None]) -> None:
+    """Do something that writes, again as long as there was no space and some could be made.
+
+    :raises OSError: it failed for another reason, or there is no more room to make.
+    """
+    while True:
+        try:
+            return work()
+        except OSError as exc:
+            if exc.errno != errno.ENOSPC or not make_room():
+                raise
 
 
 def read(path: str) -> str | None:
@@ -49,29 +71,80 @@ def write(path: str, text: str, mode: int = 0o644) -> None:
     Mode, owner and extended attributes (the SELinux label among them) of a file that exists are kept. A symlink is followed:
     the file that it names is replaced, the link stays.
     """
-    path = os.path.realpath(path)
+    retry_when_full(lambda: _write(os.path.realpath(path), text, mode))
+
+
+def _write(path: str, text: str, mode: int) -> None:
     make_directories(os.path.dirname(path))
-    temporary = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.drydock-new")
+    temporary = _beside(path, "new")
     try:
-        # Nobody else may read it before it has the mode that it is meant to have.
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with open(fd, "w", encoding="utf-8", errors="surrogateescape", newline="") as stream:
-            stream.write(text)
-            stream.flush()
-            if not os.path.exists(path):
-                os.fchmod(fd, mode)
-            else:
-                before = os.stat(path)
-                os.fchown(stream.fileno(), before.st_uid, before.st_gid)
-                shutil.copystat(path, temporary)
-                os.utime(temporary)
-            os.fsync(stream.fileno())
+        _prepare(path, temporary, text, mode)
         os.replace(temporary, path)
     except BaseException:
         if os.path.exists(temporary):
             os.unlink(temporary)
         raise
     sync_directory(os.path.dirname(path))
+
+
+def _prepare(path: str, temporary: str, text: str, mode: int) -> None:
+    """Write what is to take the place of a file."""
+    # Nobody else may read it before it has the mode that it is meant to have.
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with open(fd, "w", encoding="utf-8", errors="surrogateescape", newline="") as stream:
+        stream.write(text)
+        stream.flush()
+        if not os.path.exists(path):
+            os.fchmod(fd, mode)
+        else:
+            before = os.stat(path)
+            os.fchown(stream.fileno(), before.st_uid, before.st_gid)
+            shutil.copystat(path, temporary)
+            os.utime(temporary)
+        os.fsync(stream.fileno())
+
+
+def _beside(path: str, what: str) -> str:
+    return os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.drydock-{what}")
+
+
+def stage(path: str, text: str | None, mode: int = 0o644) -> None:
+    """Write what a file will be, and keep what it is, so that `put` needs no room on the disk in either direction.
+
+    :param text: None is no file.
+    """
+    path = os.path.realpath(path)
+    retry_when_full(lambda: _stage(path, text, mode))
+
+
+def _stage(path: str, text: str | None, mode: int) -> None:
+    make_directories(os.path.dirname(path))
+    unstage(path)
+    if text is not None:
+        _prepare(path, _beside(path, "next"), text, mode)
+    if os.path.exists(path):
+        os.link(path, _beside(path, "old"))
+    sync_directory(os.path.dirname(path))
+
+
+def put(path: str, text: str | None, mode: int = 0o644) -> None:
+    """Bring a file to a text durably, by a rename where it was staged; None is no file."""
+    if text is None:
+        return remove(path)
+    if read(path) == text:
+        return None
+    path = os.path.realpath(path)
+    for staged in (_beside(path, "next"), _beside(path, "old")):
+        if read(staged) == text:
+            os.replace(staged, path)
+            return sync_directory(os.path.dirname(path))
+    return write(path, text, mode)
+
+
+def unstage(path: str) -> None:
+    """Remove what `stage` left of a file."""
+    for what in ("next", "old"):
+        remove(_beside(os.path.realpath(path), what))
 
 
 def remove(path: str) -> None:
@@ -98,16 +171,31 @@ def remove_tree(path: str, keep: t.Container[str] = ()) -> None:
                     if entry.stat(follow_symlinks=False).st_dev != device:
                         raise OSError(f"{entry.path} is another file system")
                     directories.append(entry.path)
-    with os.scandir(path) as entries:
-        for entry in entries:
-            if entry.name in keep:
-                continue
-            if stat.S_ISDIR(entry.stat(follow_symlinks=False).st_mode):
-                shutil.rmtree(entry.path)
-            else:
-                os.unlink(entry.path)
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        _empty(fd, device, keep)
+    finally:
+        os.close(fd)
     if not keep:
         os.rmdir(path)
 
 
-__all__ = ("make_directories", "read", "remove", "remove_tree", "sync_directory", "write")
+def _empty(fd: int, device: int, keep: t.Container[str] = ()) -> None:
+    """Remove what lies in a directory; what was mounted there since it was looked at is another device, and stays."""
+    for name in os.listdir(fd):
+        if name in keep:
+            continue
+        if not stat.S_ISDIR(os.stat(name, dir_fd=fd, follow_symlinks=False).st_mode):
+            os.unlink(name, dir_fd=fd)
+            continue
+        below = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=fd)
+        try:
+            if os.fstat(below).st_dev != device:
+                raise OSError(f"{name} is another file system")
+            _empty(below, device)
+        finally:
+            os.close(below)
+        os.rmdir(name, dir_fd=fd)
+
+
+__all__ = ("make_directories", "put", "read", "remove", "remove_tree", "retry_when_full", "stage", "sync_directory", "unstage", "write")

@@ -7,12 +7,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import os
 import subprocess
+import tempfile
 import time
 import typing as t
 
 from ._errors import CommandFailed
+
+# Bytes that go through a pipe at once, and how much of a command's complaints is kept.
+_BLOCK, _COMPLAINTS = 1 << 18, 1 << 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +46,9 @@ class Places:
     runtime_units: str = "/run/systemd/system"
     hold: str = "/run/drydock-hold"
     lock: str = "/run/drydock-dockerd.lock"
+    run: str = "/run/drydock-dockerd.run"
+    progress: str = "/run/drydock-dockerd.progress"
+    result: str = "/run/drydock-dockerd.result"
     fstab: str = "/etc/fstab"
     mountinfo: str = "/proc/self/mountinfo"
 
@@ -56,16 +65,49 @@ def _run(argv: t.Sequence[str], timeout: float | None, stdin: bytes | None) -> R
     return Result(tuple(argv), done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
 
 
+def _pipe(reader: t.Sequence[str], writer: t.Sequence[str], stdin: bytes, limit: int, passed: t.Callable[[int], None]) -> tuple[Result, Result]:
+    """Let one command write into another one; their complaints go to files, which take any amount."""
+    with tempfile.TemporaryFile() as names, tempfile.TemporaryFile() as read_err, tempfile.TemporaryFile() as write_err:
+        names.write(stdin)
+        names.seek(0)
+        environment = {**os.environ, "LC_ALL": "C"}
+        with (
+            subprocess.Popen(list(reader), stdin=names, stdout=subprocess.PIPE, stderr=read_err, env=environment) as first,
+            subprocess.Popen(list(writer), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=write_err, env=environment) as second,
+        ):
+            began, done = time.monotonic(), 0
+            assert first.stdout is not None
+            assert second.stdin is not None
+            with contextlib.suppress(BrokenPipeError):
+                while block := first.stdout.read(_BLOCK):
+                    second.stdin.write(block)
+                    done += len(block)
+                    passed(done)
+                    if limit:
+                        time.sleep(max(0.0, began + done / limit - time.monotonic()))
+            first.stdout.close()
+            with contextlib.suppress(BrokenPipeError):
+                second.stdin.close()
+        results = []
+        for argv, process, errors in ((reader, first, read_err), (writer, second, write_err)):
+            errors.seek(0)
+            results.append(Result(tuple(argv), process.returncode, "", errors.read(_COMPLAINTS).decode(errors="replace")))
+        return results[0], results[1]
+
+
 @dataclasses.dataclass
 class Host:
     """The machine that is observed and changed.
 
     :param execute: runs one command; gets argv, a time limit in seconds or None, and bytes for its standard input or None.
+    :param pipe: lets one command write into another one; gets both, bytes for the first one's standard input, a limit in bytes a second
+        or 0, and what is told how many bytes have passed.
     :param now: wall clock in seconds since the epoch.
     :param say: takes one line of progress for a person.
     """
 
     execute: t.Callable[[t.Sequence[str], t.Optional[float], t.Optional[bytes]], Result] = _run
+    pipe: t.Callable[[t.Sequence[str], t.Sequence[str], bytes, int, t.Callable[[int], None]], t.Tuple[Result, Result]] = _pipe
     now: t.Callable[[], float] = time.time
     sleep: t.Callable[[float], None] = time.sleep
     say: t.Callable[[str], None] = lambda line: None

@@ -11,6 +11,9 @@ step), and COMMIT, whose rename is the one moment that decides between undoing a
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import errno
 import json
 import os
 import shutil
@@ -24,8 +27,13 @@ from ._host import Host
 RECOVERY_UNIT = "drydock-dockerd-recovery.service"
 _WANTS = os.path.join("sysinit.target.wants", RECOVERY_UNIT)
 
-# Enough for the log and the state of any transaction; the usual reason to move data is a full disk.
-_RESERVE = 4 << 20
+# Enough for the log and for every file that any transaction writes; the usual reason to move data is a full disk. It is given back in
+# slices when there is no other room.
+_RESERVE, _SLICE, _LOG = 4 << 20, 64 << 10, 1 << 20
+# All of it, with some for the plan and the worker's program.
+JOURNAL_ROOM = _RESERVE + _LOG + (1 << 20)
+# fallocate(2): the size that the file shows stays.
+_KEEP_SIZE = 1
 
 
 class Journal:
@@ -37,6 +45,7 @@ class Journal:
     def __init__(self, host: Host) -> None:
         self._host = host
         self.directory = os.path.join(host.places.state, "journal")
+        _files.make_room = self._make_room
 
     @property
     def is_open(self) -> bool:
@@ -49,28 +58,52 @@ class Journal:
         return os.path.exists(os.path.join(self.directory, "COMMIT"))
 
     def create(self, plan: dict[str, t.Any]) -> None:
-        """Reserve the space, then write the plan.
+        """Reserve the space until the journal is closed, then write the plan.
 
         :raises DrydockError: no space for the journal.
         """
         shutil.rmtree(self.directory, ignore_errors=True)
-        _files.make_directories(os.path.dirname(self.directory), 0o700)
-        os.mkdir(self.directory, 0o700)
-        reserve = os.path.join(self.directory, "reserve")
         try:
-            fd = os.open(reserve, os.O_WRONLY | os.O_CREAT, 0o600)
+            _files.make_directories(os.path.dirname(self.directory), 0o700)
+            os.mkdir(self.directory, 0o700)
+            # Between the stop of the daemon and its start nothing of ours may need room.
+            _allocate(self._log, _LOG)
+            _files.write(os.path.join(self.directory, "COMMIT.new"), "")
+            fd = os.open(self._reserve, os.O_WRONLY | os.O_CREAT, 0o600)
             try:
                 os.posix_fallocate(fd, 0, _RESERVE)
                 os.fsync(fd)
             finally:
                 os.close(fd)
         except OSError as exc:
-            shutil.rmtree(self.directory)
+            shutil.rmtree(self.directory, ignore_errors=True)
             raise DrydockError(
-                f"There is no room for a journal of {_RESERVE >> 20} MiB in {self._host.places.state}: {exc.strerror}.", "Free that much and run again."
+                f"There is no room for a journal of {JOURNAL_ROOM >> 20} MiB in {self._host.places.state}: {exc.strerror}.", "Free that much and run again."
             ) from exc
-        os.unlink(reserve)
         _files.write(os.path.join(self.directory, "plan.json"), json.dumps(plan), 0o600)
+
+    @property
+    def _log(self) -> str:
+        return os.path.join(self.directory, "log.jsonl")
+
+    @property
+    def _reserve(self) -> str:
+        return os.path.join(self.directory, "reserve")
+
+    def _make_room(self) -> bool:
+        """Give back a slice of the reserve; says whether there was one."""
+        try:
+            fd = os.open(self._reserve, os.O_WRONLY)
+        except FileNotFoundError:
+            return False
+        try:
+            size = os.fstat(fd).st_size
+            os.ftruncate(fd, max(0, size - _SLICE))
+            # Some file systems hand freed blocks out only when they have noted that they are free.
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        return size > 0
 
     def guard_boot(self, command: str) -> None:
         """Let a boot that finds this journal open recover before the daemon starts.
@@ -94,7 +127,7 @@ ExecStart={command}
         wants = os.path.join(self._host.places.units, _WANTS)
         _files.make_directories(os.path.dirname(wants))
         if not os.path.islink(wants):
-            os.symlink(path, wants)
+            _files.retry_when_full(lambda: os.symlink(path, wants))
             _files.sync_directory(os.path.dirname(wants))
 
     def plan(self) -> dict[str, t.Any]:
@@ -105,9 +138,14 @@ ExecStart={command}
         """Append a line durably; event is 'begin' or 'done'."""
         # A line feed first: a line that a crash cut short spoils only itself.
         line = "\n" + json.dumps({"at": self._host.now(), "event": event, "step": step, **facts})
-        fd = os.open(os.path.join(self.directory, "log.jsonl"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        _files.retry_when_full(lambda: self._append(line.encode()))
+
+    def _append(self, line: bytes) -> None:
+        fd = os.open(self._log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
-            os.write(fd, line.encode())
+            if os.write(fd, line) < len(line):
+                # Half a line spoils only itself.
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             os.fsync(fd)
         finally:
             os.close(fd)
@@ -115,7 +153,7 @@ ExecStart={command}
     def lines(self) -> list[dict[str, t.Any]]:
         """What was noted so far; a line that a crash cut short is left out."""
         found = []
-        for line in (_files.read(os.path.join(self.directory, "log.jsonl")) or "").splitlines():
+        for line in (_files.read(self._log) or "").splitlines():
             try:
                 found.append(json.loads(line))
             except ValueError:
@@ -124,19 +162,20 @@ ExecStart={command}
 
     def commit(self) -> None:
         """Pass the commit point: from now on a crash goes forward."""
-        temporary = os.path.join(self.directory, "COMMIT.new")
-        _files.write(temporary, "")
-        os.rename(temporary, os.path.join(self.directory, "COMMIT"))
+        os.rename(os.path.join(self.directory, "COMMIT.new"), os.path.join(self.directory, "COMMIT"))
         _files.sync_directory(self.directory)
 
     def revoke(self) -> None:
         """Take the commit back: from now on a crash undoes."""
-        _files.remove(os.path.join(self.directory, "COMMIT"))
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(os.path.join(self.directory, "COMMIT"), os.path.join(self.directory, "COMMIT.new"))
+            _files.sync_directory(self.directory)
 
     def close(self) -> str:
         """Keep the journal as evidence; returns where."""
         last = os.path.join(self._host.places.state, "last")
         shutil.rmtree(last, ignore_errors=True)
+        _files.remove(self._reserve)
         os.rename(self.directory, last)
         _files.sync_directory(self._host.places.state)
         for name in (_WANTS, RECOVERY_UNIT):
@@ -144,4 +183,19 @@ ExecStart={command}
         return last
 
 
-__all__ = ("Journal",)
+def _allocate(path: str, size: int) -> None:
+    """Create an empty file that has its room already, where the file system can do that.
+
+    :raises OSError: there is no room.
+    """
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
+    try:
+        library = ctypes.CDLL(None, use_errno=True)
+        if library.fallocate(fd, _KEEP_SIZE, ctypes.c_int64(0), ctypes.c_int64(size)) != 0 and ctypes.get_errno() == errno.ENOSPC:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+__all__ = ("JOURNAL_ROOM", "Journal")

@@ -8,19 +8,18 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import re
 import typing as t
 
-from . import _addresses, _daemon_json, _files, _keys, _mounts, _unit
-from ._daemon_json import Ask, Owners
+from . import _addresses, _daemon_json, _files, _keys, _mounts, _notes, _unit
+from ._daemon_json import Owners
 from ._engine import Engine
 from ._errors import DrydockError, EngineError
 from ._host import Host
+from ._notes import Past
 from ._service import Systemd, Unit
 
-OWNERS_FILE = "owners.json"
 DEFAULT_DATA_ROOT = "/var/lib/docker"
 
 
@@ -115,6 +114,7 @@ class State:
     socket: t.Optional[str]
     systemd_socket: t.Optional[str]
     running_flags: t.Dict[str, t.Any]
+    history: t.Tuple[Past, ...] = ()
 
     @property
     def version(self) -> _keys.Version:
@@ -158,19 +158,6 @@ def addresses(settings: t.Mapping[str, t.Any]) -> list[str]:
     return list(settings.get("hosts") or [_addresses.DEFAULT_HOST])
 
 
-def load_owners(host: Host) -> tuple[Owners, dict[str, t.Any], str]:
-    """What each owner asked for last time, what was proved to be in force, and the marker of the data root."""
-    text = _files.read(os.path.join(host.places.state, OWNERS_FILE))
-    data = json.loads(text) if text else {}
-    owners = {name: Ask(**ask) for name, ask in data.get("owners", {}).items()}
-    return owners, data.get("settled", {}), data.get("marker", "")
-
-
-def dump_owners(owners: Owners, settled: t.Mapping[str, t.Any], marker: str) -> str:
-    """The text of the owners' file."""
-    return json.dumps({"owners": {name: ask.to_data() for name, ask in owners.items()}, "settled": settled, "marker": marker}, indent=2) + "\n"
-
-
 def process_identity(pid: int) -> str:
     """A process that no other one is mistaken for: its id and when it started, in ticks since boot (proc(5))."""
     with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stream:
@@ -211,13 +198,13 @@ def observe(host: Host) -> State:
     :raises DrydockError: no engine, an unreadable daemon.json, or a running daemon that does not answer.
     """
     service = Systemd(host)
-    owners, settled, marker = load_owners(host)
-    unit = service.read({name for ask in owners.values() for name in ask.drop_ins})
+    notes = _notes.load(host)
+    unit = service.read({name for ask in notes.owners.values() for name in ask.drop_ins})
     text = _files.read(host.places.daemon_json)
     settings = _daemon_json.parse(text, host.places.daemon_json)
     pid = service.main_pid()
     flags: dict[str, t.Any] = running_flags(pid) if pid else {}
-    in_force = {**settled_settings(settled, pid, settings), **flags}
+    in_force = {**settled_settings(notes.settled, pid, settings), **flags}
     systemd_socket = service.socket_path()
     socket = find_socket(addresses(in_force), systemd_socket) if pid else None
     info: dict[str, t.Any] = {}
@@ -240,9 +227,9 @@ def observe(host: Host) -> State:
         unit=unit,
         daemon_json_text=text,
         daemon_json=settings,
-        owners=owners,
-        settled=settled,
-        marker=marker,
+        owners=notes.owners,
+        settled=notes.settled,
+        marker=notes.marker,
         info=info,
         inventory=inventory,
         device_volumes=device_volumes,
@@ -251,6 +238,7 @@ def observe(host: Host) -> State:
         socket=socket,
         systemd_socket=systemd_socket,
         running_flags=flags,
+        history=notes.history,
     )
 
 
@@ -296,14 +284,11 @@ def _container(raw: dict[str, t.Any]) -> Container:
 
 __all__ = (
     "DEFAULT_DATA_ROOT",
-    "OWNERS_FILE",
     "Container",
     "Inventory",
     "State",
     "addresses",
-    "dump_owners",
     "find_socket",
-    "load_owners",
     "observe",
     "process_identity",
     "running_flags",

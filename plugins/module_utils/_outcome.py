@@ -24,24 +24,54 @@ class Outcome:
     bytes: t.Optional[int] = None
     files: t.Optional[int] = None
     kept: t.Optional[str] = None
+    sent_bytes: int = 0
+    sent_files: int = 0
+    forecast: t.Dict[str, t.Any] = dataclasses.field(default_factory=dict)
     started: int = 0
     failures: t.List[str] = dataclasses.field(default_factory=list)
     phases: t.List[t.Dict[str, t.Any]] = dataclasses.field(default_factory=list)
 
 
+def report(plan: Plan, outcome: Outcome, planned: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """The part of a module's result that only the doing of it shows.
+
+    :param planned: the result so far; of its forecast the parts that a copy refined are made anew.
+    """
+    data: dict[str, t.Any] = {"applied": outcome.applied, "msg": words(plan, outcome), "phases": outcome.phases}
+    if outcome.downtime is not None:
+        data["downtime_seconds"] = outcome.downtime
+    if plan.move:
+        data.update(bytes=outcome.bytes, files=outcome.files, kept=outcome.kept)
+    if outcome.failures:
+        data["failed"] = True
+    if outcome.forecast:
+        data["forecast"] = {**planned.get("forecast", {}), **outcome.forecast}
+    if plan.prepares and plan.effect == "none" and not plan.files:
+        # A copy that was complete already is no change.
+        data["changed"] = bool(outcome.sent_files)
+    return data
+
+
 def words(plan: Plan, outcome: Outcome) -> str:
     """What happened, in the terms of the people who asked for it."""
     parts = []
+    if plan.prepares:
+        sent = f"copied {human(outcome.sent_bytes)} in {outcome.sent_files:,} files to {plan.prepares.target} while everything runs"
+        parts.append(f"{sent}, {human(outcome.forecast.get('changing_bytes', 0))} changed meanwhile")
+    if plan.doomed:
+        parts.append("removed " + ", ".join(one.path for one in plan.doomed))
     if plan.move:
-        parts.append(f"moved {human(outcome.bytes or 0)} in {outcome.files or 0:,} files from {plan.move.source} to {plan.move.target}")
+        verb = "moved back" if plan.move.restores else "moved"
+        parts.append(f"{verb} {human(outcome.bytes or 0)} in {outcome.files or 0:,} files from {plan.move.source} to {plan.move.target}")
     elif outcome.applied == "restart":
         parts.append("restarted the daemon")
     elif outcome.applied == "reload":
         parts.append("reloaded the daemon, nothing was interrupted")
-    else:
+    elif plan.files:
         parts.append("wrote " + ", ".join(os.path.basename(change.path) for change in plan.files))
     if outcome.downtime is not None:
-        parts.append(f"down for {outcome.downtime} s")
+        forecast = f" (forecast {outcome.forecast['outage_seconds']} s)" if outcome.forecast else ""
+        parts.append(f"down for {outcome.downtime} s{forecast}")
         parts.append(f"{outcome.started} containers back")
     if outcome.kept:
         parts.append(f"the old copy is kept in {outcome.kept}")
@@ -49,4 +79,4 @@ def words(plan: Plan, outcome: Outcome) -> str:
     return " ".join([sentence[:1].upper() + sentence[1:] + ".", *outcome.failures])
 
 
-__all__ = ("Outcome", "words")
+__all__ = ("Outcome", "report", "words")

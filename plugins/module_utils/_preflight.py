@@ -16,12 +16,14 @@ import shutil
 import socket
 import typing as t
 
-from . import _addresses, _files, _keys, _mounts, _tree, _unit
+from . import _addresses, _files, _index, _keys, _mounts, _roots, _tree, _unit
 from ._daemon_json import DATA_ROOT_OWNER
 from ._errors import DrydockError
 from ._host import Host
+from ._journal import JOURNAL_ROOM
 from ._observe import State, addresses
 from ._plan import Move, Plan, Request, drop_in_problems
+from ._service import Systemd
 
 ERROR, WARNING = "error", "warning"
 
@@ -49,8 +51,8 @@ _SYSTEM_DIRECTORIES = frozenset(
     }
 )  # fmt: skip
 _VOLATILE = ("/dev", "/proc", "/run", "/sys", "/tmp", "/var/run", "/var/tmp")
-# What dockerd itself mounts below its root while containers run, volumes aside.
-_DOCKERS_OWN = re.compile(r"(overlay2|overlay|fuse-overlayfs|aufs|btrfs|zfs|vfs|rootfs|containers|plugins|buildkit|containerd)/")
+# What dockerd itself mounts below its root while containers run, volumes aside; with userns-remap all of it lies in UID.GID.
+_DOCKERS_OWN = re.compile(r"(\d+\.\d+/)?(overlay2|overlay|fuse-overlayfs|aufs|btrfs|zfs|vfs|rootfs|containers|plugins|buildkit|containerd)/")
 _MARGIN_BYTES, _MARGIN_SHARE = 64 << 20, 0.05
 
 
@@ -76,10 +78,24 @@ class Finding:
 
 @dataclasses.dataclass(frozen=True)
 class Forecast:
-    """What a move would take: bytes on disk and entries below the data root now."""
+    """What a move would take.
+
+    :param bytes: bytes on disk and
+    :param files: entries below the data root now.
+    :param changed_bytes: the part that a copy which was prepared does not have yet.
+    :param outage_seconds: how long the daemon's last start took; what changed since the last warm pass and what containers take to stop
+        comes on top.
+    """
 
     bytes: int
     files: int
+    changed_bytes: int
+    changed_files: int
+    outage_seconds: float
+
+    def to_data(self) -> dict[str, t.Any]:
+        """The form that modules return."""
+        return dataclasses.asdict(self)
 
 
 def preflight(
@@ -95,11 +111,18 @@ def preflight(
     forecast = None
     if request.path:
         findings += list(_path_findings(request.path))
-    if plan.move and not any(one.severity == ERROR for one in findings):
-        findings += list(_move_findings(host, state, plan.move, request))
+    move = plan.move or plan.prepares
+    if move and not any(one.severity == ERROR for one in findings):
+        findings += list(_move_findings(host, state, move, request))
         if not any(one.severity == ERROR for one in findings):
-            forecast, space = _space_findings(plan.move)
+            forecast, space = _space_findings(host, move)
             findings += space
+    if plan.steps:
+        findings += list(_room_findings(host))
+    for doomed in plan.doomed:
+        for mount in state.mounts:
+            if mount.point != doomed.path and _mounts.is_below(mount.point, doomed.path):
+                findings.append(Finding("mount-in-old", ERROR, f"{mount.point} is mounted below {doomed.path}, which is to be removed.", "Unmount it first."))
     if plan.effect == "none" and plan.why and state.pid:
         findings.append(
             Finding(
@@ -112,6 +135,15 @@ def preflight(
     if not any(one.severity == ERROR for one in findings):
         findings += list(_validate(host, state, plan, check_mode))
     return findings, forecast
+
+
+def _room_findings(host: Host) -> t.Iterator[Finding]:
+    """The usual reason for a move is a full disk: what the journal needs has to be there."""
+    there = os.statvfs(_mounts.nearest_directory(host.places.state))
+    free = there.f_bfree * there.f_frsize
+    if free < JOURNAL_ROOM:
+        sentence = f"There is no room for a journal of {_tree.human(JOURNAL_ROOM)} in {host.places.state}: {_tree.human(free)} are free."
+        yield Finding("no-journal-space", ERROR, sentence, "Free that much and run again.")
 
 
 def _owner_findings(plan: Plan) -> t.Iterator[Finding]:
@@ -266,9 +298,9 @@ def _move_findings(host: Host, state: State, move: Move, request: Request) -> t.
             "daemon-down", ERROR, "The daemon is not running, so what has to arrive cannot be known.", "Start it, then run again: systemctl start docker."
         )
         return
-    if request.restart == "never":
+    if request.restart == "never" and request.state != "prepared":
         yield Finding("restart-never", ERROR, f"The data cannot move to {move.target} without a restart of the daemon.", "Leave out restart: never.")
-    if shutil.which("rsync") is None:
+    if shutil.which("rsync") is None and not move.rename:
         yield Finding("no-rsync", ERROR, "rsync is not installed on this host.", "Install the package rsync.")
     for flag in _unit.parse_flags(state.unit.effective(state.unit.ours)[1:]):
         if flag.key in ("data-root", "live-restore"):
@@ -306,7 +338,7 @@ def _move_findings(host: Host, state: State, move: Move, request: Request) -> t.
 
 def _is_dockers(path: str, state: State) -> bool:
     """Whether dockerd mounted this path below its root: it does so for layers, and for volumes that name a device."""
-    volume = re.fullmatch(r"volumes/([^/]+)/_data", path)
+    volume = re.fullmatch(r"(?:\d+\.\d+/)?volumes/([^/]+)/_data", path)
     return volume[1] in state.device_volumes if volume else bool(_DOCKERS_OWN.match(path))
 
 
@@ -322,7 +354,7 @@ def _place_findings(host: Host, state: State, move: Move, request: Request) -> t
         yield Finding("not-a-directory", ERROR, f"{move.target} exists and is not a directory.", "Remove it or choose another path.")
         return
     if os.path.isdir(move.target):
-        names = set(os.listdir(move.target)) - {"lost+found"}
+        names = {name for name in os.listdir(move.target) if name != "lost+found" and not name.startswith(_roots.KEPT)}
         if names and _tree.COPY_MARK not in names:
             yield Finding(
                 "not-empty",
@@ -359,10 +391,17 @@ def _is_persistent(host: Host, state: State, mount: _mounts.Mount) -> bool:
     return bool(fragment)
 
 
-def _space_findings(move: Move) -> tuple[Forecast, list[Finding]]:
-    tree = _tree.totals(_tree.listing(move.source))
+def _space_findings(host: Host, move: Move) -> tuple[Forecast, list[Finding]]:
+    now = _tree.listing(move.source)
+    tree = _tree.totals(now)
+    start = Systemd(host).last_start_seconds()
+    if move.rename:
+        return Forecast(tree.bytes, tree.files, 0, 0, start), []
     there = os.statvfs(_mounts.nearest_directory(move.target))
-    copied = _tree.totals(_tree.listing(move.target)) if os.path.isdir(move.target) else _tree.Totals(0, 0)
+    copy = move.base or move.target
+    copied = _tree.totals(_tree.listing(copy)) if os.path.isdir(copy) else _tree.Totals(0, 0)
+    trusted = _index.load(move.source, move.target) or {}
+    left = _tree.totals({path: one for path, one in now.items() if trusted.get(path) != one})
     findings = []
     need = int(tree.bytes * (1 + _MARGIN_SHARE)) + _MARGIN_BYTES - copied.bytes
     free = there.f_bavail * there.f_frsize
@@ -372,7 +411,7 @@ def _space_findings(move: Move) -> tuple[Forecast, list[Finding]]:
     if there.f_files and tree.files * (1 + _MARGIN_SHARE) - copied.files > there.f_favail:
         sentence = f"{move.target} has {there.f_favail} inodes free, and {tree.files} files have to be copied."
         findings.append(Finding("no-inodes", ERROR, sentence, "Make the file system with more inodes, or choose another target."))
-    return Forecast(tree.bytes, tree.files), findings
+    return Forecast(tree.bytes, tree.files, left.bytes, left.files, start), findings
 
 
 def _validate(host: Host, state: State, plan: Plan, check_mode: bool) -> t.Iterator[Finding]:

@@ -89,6 +89,12 @@ class Systemd:
         shown = self.show(SERVICE, "ActiveState", "MainPID")
         return int(shown["MainPID"]) if shown["ActiveState"] in ("active", "reloading") else 0
 
+    def last_start_seconds(self) -> float:
+        """How long the last start of the daemon took, 0 where systemd does not know."""
+        shown = self.show(SERVICE, "InactiveExitTimestampMonotonic", "ActiveEnterTimestampMonotonic")
+        began, ended = (int(shown.get(name) or 0) for name in ("InactiveExitTimestampMonotonic", "ActiveEnterTimestampMonotonic"))
+        return max(0, ended - began) / 1_000_000
+
     def socket_path(self) -> str | None:
         """The unix socket that docker.socket listens on; None without docker.socket."""
         shown = self.show(SOCKET, "Listen", "LoadState")

@@ -27,11 +27,15 @@ _ASK: dict[str, t.Any] = {
     "allow_insecure": {"type": "bool", "default": False},
 }
 
+# The id of an action plugin's run that follows the worker; not for people.
+RUN: dict[str, t.Any] = {"_run": {"type": "str"}}
+
 COMMON: dict[str, t.Any] = {
     **_ASK,
     "requests": {"type": "list", "elements": "dict", "options": {**_ASK, "owner": {"type": "str", "required": True}}},
     "restart": {"type": "str", "choices": ["auto", "never", "always"], "default": "auto"},
     "ready_timeout": {"type": "int", "default": 120},
+    **RUN,
 }
 
 
@@ -51,6 +55,7 @@ def to_request(params: t.Mapping[str, t.Any]) -> Request:
     return Request(
         asks=tuple(_to_ask(one) for one in raw),
         path=re.sub("^//+", "/", (params.get("path") or "").strip()) or None,
+        state=params.get("state") or "relocated",
         keep_source=params.get("keep_source", True),
         verify=params.get("verify") or "attributes",
         bandwidth_limit=_tree.parse_limit(params.get("bandwidth_limit") or ""),
@@ -73,4 +78,4 @@ def _as_list(value: t.Any) -> t.Any:
     return [line.strip() for line in value.splitlines() if line.strip()] if isinstance(value, str) else value
 
 
-__all__ = ("COMMON", "to_request")
+__all__ = ("COMMON", "RUN", "to_request")

@@ -15,15 +15,14 @@ from ._engine import Engine
 from ._errors import Refused
 from ._host import Host
 from ._observe import State, observe
-from ._outcome import words
 from ._plan import Plan, Request, make_plan
 from ._preflight import ERROR, preflight
 from ._service import Systemd
 from ._transaction import locked
 
 
-def ensure(host: Host, wanted: str, force: bool, ready_timeout: int, check_mode: bool) -> dict[str, t.Any]:
-    """Bring the daemon to a state.
+def ensure(host: Host, wanted: str, force: bool, ready_timeout: int, check_mode: bool, run: str = "") -> dict[str, t.Any]:
+    """Bring the daemon to a state; returns a module's result, or how to follow the worker that will have it.
 
     :param wanted: stopped, started, reloaded or restarted (only when something is pending, or forced).
     :raises Refused: what lies in its configuration must not be put into force.
@@ -31,12 +30,16 @@ def ensure(host: Host, wanted: str, force: bool, ready_timeout: int, check_mode:
     if check_mode:
         return _ensure(host, wanted, force, ready_timeout, check_mode=True)
     with locked(host, "daemon_state"):
+        following = _worker.under_way(host, run)
+        if following:
+            return following
         earlier = _worker.earlier_run(host)
-        result = _ensure(host, wanted, force, ready_timeout, check_mode=False)
-    return _worker.mention(earlier, result)
+        return _ensure(host, wanted, force, ready_timeout, check_mode=False, earlier=earlier, run=run)
 
 
-def _ensure(host: Host, wanted: str, force: bool, ready_timeout: int, check_mode: bool) -> dict[str, t.Any]:
+def _ensure(
+    host: Host, wanted: str, force: bool, ready_timeout: int, check_mode: bool, earlier: _worker.Earlier = (False, ""), run: str = ""
+) -> dict[str, t.Any]:
     state = observe(host)
     plan, problems = make_plan(state, Request(ready_timeout=ready_timeout), host.places.units, host.places.daemon_json)
     plan = dataclasses.replace(plan, effect=_effect(state, wanted, force))
@@ -53,9 +56,11 @@ def _ensure(host: Host, wanted: str, force: bool, ready_timeout: int, check_mode
         "diff": [{"before_header": "steps", "after_header": "steps", "before": "", "after": "".join(f"{step}\n" for step in steps)}] if steps else [],
         "msg": f"Would {', '.join(steps)}." if steps else "Nothing to do.",
     }
-    if steps and not check_mode:
-        result.update(_act(host, plan, wanted, steps, ready_timeout))
-    return result
+    if not steps or check_mode:
+        return _worker.mention(earlier, result)
+    if steps[0] in ("stop", "start"):
+        return _worker.mention(earlier, {**result, "msg": _stop_or_start(host, plan, steps[0], ready_timeout)})
+    return _worker.perform(host, plan, result, run, earlier)
 
 
 def _effect(state: State, wanted: str, force: bool) -> str:
@@ -76,20 +81,14 @@ def _steps(state: State, plan: Plan, wanted: str) -> list[str]:
     return plan.steps if plan.effect != "none" else []
 
 
-def _act(host: Host, plan: Plan, wanted: str, steps: list[str], ready_timeout: int) -> dict[str, t.Any]:
+def _stop_or_start(host: Host, plan: Plan, step: str, ready_timeout: int) -> str:
     service = Systemd(host)
-    if steps == ["stop"]:
+    if step == "stop":
         service.stop()
-        return {"msg": "Stopped the daemon and its socket."}
-    if steps == ["start"]:
-        service.start(ready_timeout)
-        Engine(plan.after.socket or "/var/run/docker.sock").get("/info")
-        return {"msg": "Started the daemon."}
-    outcome = _worker.perform(host, plan)
-    result: dict[str, t.Any] = {"applied": outcome.applied, "phases": outcome.phases, "msg": words(plan, outcome), "failed": bool(outcome.failures)}
-    if outcome.downtime is not None:
-        result["downtime_seconds"] = outcome.downtime
-    return result
+        return "Stopped the daemon and its socket."
+    service.start(ready_timeout)
+    Engine(plan.after.socket or "/var/run/docker.sock").get("/info")
+    return "Started the daemon."
 
 
 __all__ = ("ensure",)

@@ -14,25 +14,29 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import errno
 import fcntl
-import json
 import os
 import socket
 import time
 import typing as t
 
-from . import _addresses, _containers, _daemon_json, _files, _keys, _stored_paths, _tree
+from . import _addresses, _containers, _daemon_json, _files, _keys, _notes, _roots, _stored_paths, _tree
+from ._copy import Copier, full_disk
 from ._engine import Engine
 from ._errors import DrydockError, EngineError
 from ._host import Host
 from ._journal import Journal
-from ._observe import OWNERS_FILE, Inventory, addresses, dump_owners, process_identity, take_inventory
+from ._notes import Notes, Past
+from ._observe import Inventory, addresses, process_identity, take_inventory
 from ._outcome import Outcome
-from ._plan import Plan, Side
+from ._plan import Move, Plan, Side
 from ._service import Systemd
 
 # More warm passes than this never paid; a pass that sends less than the second number is the last one.
 _WARM_PASSES, _SMALL_PASS = 4, 16 << 20
+# Bytes a second that any disk copies, for a forecast.
+_SLOW_DISK = 50 << 20
 
 
 @contextlib.contextmanager
@@ -66,7 +70,7 @@ class Transaction:
         self.service = Systemd(host)
         self.outcome = Outcome()
         self._stopped_at: float | None = None
-        self._copier: _tree.Copier | None = None
+        self._copier: Copier | None = None
 
     # Going forward ---------------------------------------------------------------------------------------------
 
@@ -75,46 +79,96 @@ class Transaction:
 
         :raises DrydockError: it failed and everything was undone; the message says what failed and what was restored.
         """
-        for step in self.plan.steps:
-            began = time.monotonic()
-            try:
-                self._apply(step)
-            except Exception as exc:
-                if self._released():
-                    raise _unfinished(step, exc) from exc
-                raise self._undone(step, exc) from exc
-            self.outcome.phases.append({"phase": step, "seconds": round(time.monotonic() - began, 3)})
+        self._stage()
+        try:
+            for step in self.plan.steps:
+                began = time.monotonic()
+                try:
+                    self._apply(step)
+                except Exception as exc:
+                    if self._released():
+                        raise _unfinished(step, exc) from exc
+                    raise self._undone(step, exc) from exc
+                self._took(step, began)
+        finally:
+            if self._copier:
+                self._copier.untrack()
         self.outcome.applied = self.plan.effect
-        settle(self.host, self.plan)
-        self.journal.close()
+        settle(self.host, self.plan, self.outcome)
+        self.close()
         return self.outcome
+
+    def _stage(self) -> None:
+        """Write every file beside its place, so that a disk that fills up later stops neither the change nor its undoing."""
+        for change in self.plan.files:
+            _files.stage(change.path, change.after)
+        _files.stage(_notes.path_of(self.host), self._committed_notes(), 0o600)
+
+    def _committed_notes(self) -> str:
+        settled = _notes.load(self.host).settled
+        return Notes(self.plan.owners, settled, self.plan.marker, self.plan.history).text()
+
+    def close(self) -> str:
+        """Remove what was staged and close the journal; returns where it is kept."""
+        for path in (*(change.path for change in self.plan.files), _notes.path_of(self.host)):
+            _files.unstage(path)
+        return self.journal.close()
+
+    def _took(self, what: str, began: float) -> float:
+        seconds = round(time.monotonic() - began, 3)
+        self.outcome.phases.append({"phase": what, "seconds": seconds})
+        return seconds
 
     def _apply(self, step: str) -> None:
         verb, _space, path = step.partition(" /")
         if verb in ("write", "remove"):
             change = next(one for one in self.plan.files if one.path == "/" + path)
             self.journal.note("begin", step)
-            _put(change.path, change.after)
+            _files.put(change.path, change.after)
         else:
             getattr(self, "_do_" + step.replace(" ", "_"))()
         self.journal.note("done", step)
 
-    def _do_warm_copy(self) -> None:
+    def _do_take_back(self) -> None:
         move = self._move()
+        self.journal.note("begin", "take back")
+        _roots.take_back(move.base, move.target)
+
+    def _do_warm_copy(self) -> None:
+        move = self.plan.prepares or self._move()
         self.journal.note("begin", "warm copy")
+        with _telling_full_disk(move):
+            self._warm_copy(move)
+
+    def _warm_copy(self, move: Move) -> None:
         _files.make_directories(move.target, 0o711)
         _files.write(os.path.join(move.target, _tree.COPY_MARK), f"An unfinished copy of {move.source} by drydock.dockerd; safe to remove.\n")
-        self._copier = copier = _tree.Copier(self.host, move.source, move.target, move.bandwidth_limit)
-        copier.copied = _tree.listing(move.target)
+        self._copier = copier = Copier(self.host, move.source, move.target, move.bandwidth_limit)
+        copier.resume()
+        if self.plan.move:
+            copier.track()
         last = None
         for number in range(1, _WARM_PASSES + 1):
+            began = time.monotonic()
             sent = copier.warm_pass()
-            self.host.say(f"warm copy, pass {number}: {_tree.human(sent.bytes)} in {sent.files:,} files")
+            seconds = self._took(f"warm copy, pass {number}", began)
+            self.outcome.sent_bytes, self.outcome.sent_files = self.outcome.sent_bytes + sent.bytes, self.outcome.sent_files + sent.files
+            self.host.say(f"warm copy, pass {number}: {_tree.human(sent.bytes)} in {sent.files:,} files, {seconds:.1f} s")
             if (sent.bytes < _SMALL_PASS and number > 1) or (last is not None and sent.bytes > last / 2):
                 break
             last = sent.bytes
         if move.verify == "checksum":
             copier.compare_contents()
+        outage = self.service.last_start_seconds() + min(seconds, sent.bytes / _SLOW_DISK)
+        self.outcome.forecast = {"changing_bytes": sent.bytes, "outage_seconds": round(outage, 1)}
+        self.host.say(f"expected outage: {self.outcome.forecast['outage_seconds']} s, and what the containers take to stop")
+
+    def _do_discard(self) -> None:
+        self.journal.note("begin", "discard")
+        for one in self.plan.doomed:
+            if os.path.lexists(one.path):
+                self.host.say(f"removing {one.path}")
+                _roots.remove(one.path, one.inode, _files.read(self.host.places.mountinfo) or "")
 
     def _do_hold(self) -> None:
         self.journal.note("begin", "hold")
@@ -142,19 +196,32 @@ class Transaction:
         move = self._move()
         self.journal.note("begin", "final copy")
         self._nothing_left_alive(move.source)
-        copier = self._copier or _tree.Copier(self.host, move.source, move.target)
+        with _telling_full_disk(move):
+            self._final_copy(move)
+
+    def _final_copy(self, move: Move) -> None:
+        copier = self._copier or Copier(self.host, move.source, move.target)
         sent = copier.final_pass()
         if move.verify == "checksum":
             copier.compare_contents(path for path in copier.copied if path not in copier.trusted)
-        whole = _tree.totals(copier.copied)
-        self.outcome.bytes, self.outcome.files = whole.bytes, whole.files
         self.host.say(f"final copy: {_tree.human(sent.bytes)} in {sent.files:,} files")
         _stored_paths.rewrite_all(move.target)
+        self._mark(move, move.target)
+        copier.sync(move.target)
+
+    def _mark(self, move: Move, root: str) -> None:
         _files.write(
-            os.path.join(move.target, move.marker),
+            os.path.join(root, move.marker),
             f"The data root of this host's Docker daemon, moved from {move.source}. docker.service does not start without this file.\n",
         )
-        copier.sync(move.target)
+
+    def _do_rename(self) -> None:
+        move = self._move()
+        self.journal.note("begin", "rename")
+        self._nothing_left_alive(move.source)
+        self._mark(move, move.source)
+        _roots.exchange(move.source, move.target)
+        _stored_paths.rewrite_all(move.target)
 
     def _nothing_left_alive(self, source: str) -> None:
         """No container outlived the daemon, and nothing of it is mounted: a classic build may leave its layer after a clean stop."""
@@ -170,11 +237,9 @@ class Transaction:
         self.service.reload_units()
 
     def _do_commit(self) -> None:
-        path = os.path.join(self.host.places.state, OWNERS_FILE)
-        before = _files.read(path)
-        self.journal.note("begin", "commit", text=before)
-        settled = _settled_before(before)
-        _files.write(path, dump_owners(self.plan.owners, settled, self.plan.marker), 0o600)
+        path = _notes.path_of(self.host)
+        self.journal.note("begin", "commit", text=_files.read(path))
+        _files.put(path, self._committed_notes(), 0o600)
         self.journal.commit()
 
     def _do_start(self) -> None:
@@ -196,15 +261,24 @@ class Transaction:
 
     def _do_finish(self) -> None:
         move = self._move()
-        self.journal.note("begin", "finish")
+        # An interrupted run may have come this far: the name is the one that it noted.
+        kept = next((line["kept"] for line in self.journal.lines() if "kept" in line), "")
+        when = datetime.datetime.fromtimestamp(self.host.now()).strftime("%Y%m%dT%H%M%S")
+        kept = kept or _roots.kept_name(move.source, when)
+        self.journal.note("begin", "finish", kept=kept)
+        whole = _tree.totals(self._copier.copied if self._copier else _tree.listing(move.target))
+        self.outcome.bytes, self.outcome.files = whole.bytes, whole.files
+        if self._copier:
+            self._copier.forget()
         _files.remove(os.path.join(move.target, _tree.COPY_MARK))
-        if not _left_there(move.source):
-            # An interrupted run had come this far.
+        if move.rename:
+            _files.remove(move.source)
             return
-        self.outcome.kept = _set_aside(move.source, datetime.datetime.fromtimestamp(self.host.now()).strftime("%Y%m%dT%H%M%S"))
-        if not move.keep_source:
-            _files.remove_tree(self.outcome.kept)
-            self.outcome.kept = None
+        _roots.set_aside(move.source, kept)
+        if move.keep_source:
+            self.outcome.kept = kept
+        elif os.path.lexists(kept):
+            _roots.remove(kept, _notes.inode_of(kept), _files.read(self.host.places.mountinfo) or "")
 
     def _do_reloading(self) -> None:
         """Undoing comes back here last, when the files are restored, and lets dockerd read them."""
@@ -257,8 +331,12 @@ class Transaction:
         :param compare: whether the daemon must have all that it had; after a boot, what was removed since is the users' business.
         """
         if not self.journal.committed:
+            if self._move().rename:
+                # It came up by the link, with the old configuration.
+                self.service.hold(self.plan.after.command)
+                self.service.stop()
             for change in self.plan.files:
-                _put(change.path, change.after)
+                _files.put(change.path, change.after)
             self._apply("commit")
         steps = self.plan.steps
         for step in steps[steps.index("commit") + 1 :]:
@@ -266,8 +344,8 @@ class Transaction:
                 self._prove(self.plan.after, compare)
             else:
                 self._apply(step)
-        settle(self.host, self.plan)
-        return " ".join([f"An interrupted change was finished (evidence: {self.journal.close()}).", *self.outcome.failures])
+        settle(self.host, self.plan, self.outcome)
+        return " ".join([f"An interrupted change was finished (evidence: {self.close()}).", *self.outcome.failures])
 
     # Going back ------------------------------------------------------------------------------------------------
 
@@ -281,32 +359,19 @@ class Transaction:
             restored = self.undo()
         except Exception as exc:
             return DrydockError(f"Failed at '{step}': {sentence}. Undoing failed as well: {_words(exc)[0]}. The next run tries again.", hint)
-        evidence = self.journal.close()
+        evidence = self.close()
         return DrydockError(f"Failed at '{step}': {sentence}. {restored} Evidence: {evidence} and 'journalctl -u docker'.", hint)
 
     def undo(self) -> str:
         """Undo what the journal says was begun, in reverse; prove the old state; returns a sentence about what was restored."""
-        begun = [line for line in self.journal.lines() if line["event"] == "begin"]
         restored = "Nothing had been changed."
-        for line in reversed(begun):
+        for line in self._begun():
             step = line["step"]
             if step == "start":
                 self.service.hold(self.plan.before.command)
                 self.service.stop()
-            elif step == "commit":
-                path = os.path.join(self.host.places.state, OWNERS_FILE)
-                _put(path, line["text"])
-                self.journal.revoke()
-            elif step.startswith(("write /", "remove /")):
-                change = next(one for one in self.plan.files if step.endswith(" " + one.path))
-                _put(change.path, change.before)
-                restored = "The old configuration was restored."
             elif step == "stop":
                 restored = self._start_old()
-            elif step == "live-restore off":
-                _put(self.host.places.daemon_json, line["text"])
-                if self.service.main_pid():
-                    self.service.signal_reload()
             elif step == "hold":
                 self.service.unhold()
             elif step == "reloading":
@@ -314,29 +379,52 @@ class Transaction:
                     self.service.reload_units()
                 self.service.signal_reload()
                 restored = "The old configuration was restored and read again."
+            self._put_back(line)
+            if step == "commit":
+                self.journal.revoke()
+            elif step == "live-restore off" and self.service.main_pid():
+                self.service.signal_reload()
+            elif step.startswith(("write /", "remove /")):
+                restored = "The old configuration was restored."
         if self.plan.effect == "none" and self.plan.unit_changes:
             self.service.reload_units()
         return restored
 
     def undo_files(self) -> None:
         """Undo what a boot would start the daemon with, and nothing else: for the time before it starts."""
-        changes = {change.path: change.before for change in self.plan.files}
-        for line in reversed([line for line in self.journal.lines() if line["event"] == "begin"]):
-            verb, _space, path = line["step"].partition(" /")
-            if verb in ("write", "remove"):
-                _put("/" + path, changes["/" + path])
-            elif line["step"] == "commit":
-                _put(os.path.join(self.host.places.state, OWNERS_FILE), line["text"])
-            elif line["step"] == "live-restore off":
-                _put(self.host.places.daemon_json, line["text"])
+        for line in self._begun():
+            self._put_back(line)
+
+    def _begun(self) -> list[dict[str, t.Any]]:
+        """What was begun, the latest first."""
+        return [line for line in reversed(self.journal.lines()) if line["event"] == "begin"]
+
+    def _put_back(self, line: dict[str, t.Any]) -> None:
+        """Undo what one step did to files, if it did."""
+        step = line["step"]
+        if step.startswith(("write /", "remove /")):
+            change = next(one for one in self.plan.files if step.endswith(" " + one.path))
+            _files.put(change.path, change.before)
+        elif step == "commit":
+            _files.put(_notes.path_of(self.host), line["text"])
+        elif step == "live-restore off":
+            _files.put(self.host.places.daemon_json, line["text"])
+        elif step == "rename":
+            move = self._move()
+            _roots.exchange_back(move.source, move.target)
+            _stored_paths.rewrite_all(move.source)
+        elif step == "take back":
+            move = self._move()
+            _roots.set_aside(move.target, move.base)
 
     def _start_old(self) -> str:
         running = self._inventory().running_set()
-        for line in self.journal.lines():
+        begun = self._begun()
+        for line in begun:
             if line["step"] == "live-restore off":
-                _put(self.host.places.daemon_json, line["text"])
+                self._put_back(line)
         self.service.hold(self.plan.before.command)
-        if self.service.main_pid() and any(line["step"].startswith(("write /", "remove /")) for line in self.journal.lines()):
+        if self.service.main_pid() and any(line["step"].startswith(("write /", "remove /")) for line in begun):
             # A boot in between started it with half of the change.
             self.service.stop()
         self.service.start(self.plan.ready_timeout)
@@ -348,7 +436,7 @@ class Transaction:
 
     # Helpers ---------------------------------------------------------------------------------------------------
 
-    def _move(self) -> t.Any:
+    def _move(self) -> Move:
         assert self.plan.move is not None
         return self.plan.move
 
@@ -373,14 +461,18 @@ class Transaction:
             self.host.sleep(0.02)
 
 
-def settle(host: Host, plan: Plan) -> None:
-    """Record what was proved to be in force in this process of dockerd, so that the next plan knows what it still lacks."""
+def settle(host: Host, plan: Plan, outcome: Outcome | None = None) -> None:
+    """Record what was proved to be in force in this process of dockerd, so that the next plan knows what it still lacks, and the move."""
     pid = Systemd(host).main_pid()
     pending = plan.effect == "none" and plan.why
     in_force = plan.before.settings if pending else plan.file_settings
     settled = {"process": process_identity(pid), "settings": in_force} if pid else {}
-    text = dump_owners(plan.owners, settled, plan.marker)
-    path = os.path.join(host.places.state, OWNERS_FILE)
+    history = plan.history
+    if plan.move and outcome:
+        kept = outcome.kept or ""
+        history = (*history, Past(plan.move.source, plan.move.target, kept, _notes.inode_of(kept) if kept else (0, 0), plan.move.restores))
+    text = Notes(plan.owners, settled, plan.marker, history).text()
+    path = _notes.path_of(host)
     if text != _files.read(path):
         _files.write(path, text, 0o600)
 
@@ -403,7 +495,7 @@ def recover(host: Host) -> str | None:
             if not undoable:
                 raise
     restored = transaction.undo()
-    return f"An interrupted change was undone: {restored} Evidence: {journal.close()}."
+    return f"An interrupted change was undone: {restored} Evidence: {transaction.close()}."
 
 
 def _words(cause: Exception) -> tuple[str, str]:
@@ -417,37 +509,15 @@ def _unfinished(step: str, cause: Exception) -> DrydockError:
     return DrydockError(f"The change is in force and the containers were started, but '{step}' failed: {sentence}. The next run goes on from there.", hint)
 
 
-def _put(path: str, text: str | None) -> None:
-    if text is None:
-        _files.remove(path)
-    else:
-        _files.write(path, text)
-
-
-def _settled_before(owners_text: str | None) -> dict[str, t.Any]:
-    return json.loads(owners_text).get("settled", {}) if owners_text else {}
-
-
-def _left_there(source: str) -> list[str]:
-    """What of an old root has not been moved aside yet."""
-    if not os.path.isdir(source):
-        return []
-    return [name for name in os.listdir(source) if name != "lost+found" and not name.startswith(".drydock-kept-")]
-
-
-def _set_aside(source: str, when: str) -> str:
-    """Rename the old root, so that nothing reads stale data; the content of a mount point moves into a directory of its own there."""
-    if not os.path.ismount(source):
-        kept = f"{source}.drydock-kept-{when}"
-        os.rename(source, kept)
-        _files.sync_directory(os.path.dirname(kept))
-        return kept
-    kept = os.path.join(source, f".drydock-kept-{when}")
-    os.mkdir(kept, 0o700)
-    for name in _left_there(source):
-        os.rename(os.path.join(source, name), os.path.join(kept, name))
-    _files.sync_directory(source)
-    return kept
+@contextlib.contextmanager
+def _telling_full_disk(move: Move) -> t.Iterator[None]:
+    """Where our own writes find the target full, say it as the copying commands' ends are told."""
+    try:
+        yield
+    except OSError as exc:
+        if exc.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise full_disk(move.source, move.target) from exc
+        raise
 
 
 def _is_shim(pid: str) -> bool:

@@ -169,6 +169,18 @@ def needs_restart(before: str | None, after: str | None) -> bool:
     return rest(before) != rest(after)
 
 
+def mount_unit(point: str) -> str:
+    """The name of the unit that mounts a path, as systemd-escape --path --suffix=mount makes it (systemd.unit(5))."""
+    path = "/".join(part for part in point.split("/") if part)
+    if not path:
+        return "-.mount"
+    escaped = "".join(
+        "-" if char == "/" else char if re.match(r"[A-Za-z0-9:_]", char) or (char == "." and at) else "".join(f"\\x{byte:02x}" for byte in char.encode())
+        for at, char in enumerate(path)
+    )
+    return escaped + ".mount"
+
+
 def quote(argv: t.Iterable[str]) -> str:
     """A command as a line of a unit file; variables stay as they are."""
     return " ".join(word if re.fullmatch(r"[A-Za-z0-9_@%+=:,./${}-]+", word) else '"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"' for word in argv)
@@ -180,6 +192,7 @@ __all__ = (
     "Line",
     "expand",
     "flags_as_settings",
+    "mount_unit",
     "needs_restart",
     "parse_environment",
     "parse_flags",

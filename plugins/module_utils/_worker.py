@@ -8,13 +8,13 @@
 Neither a lost connection nor a killed module ends it. When it is killed itself, its unit recovers at once; when the whole host
 dies, the recovery unit does so at the next boot, before the daemon starts; and the next run of any module does what is left.
 
-The module that began a change holds the lock while it waits. If that module is gone, the lock is free although the worker
-still runs: so whoever gets the lock asks for the worker's unit first, and waits for its end.
+An action plugin does not wait in the module: it gets a command back, and asks that for news and for the end as often as it likes,
+over as many connections as it takes. So the lock is free although the worker still runs, and whoever gets it asks for the worker's
+unit first: he follows that one, or waits for its end.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import importlib.util
 import io
 import json
@@ -28,61 +28,77 @@ from . import _files
 from ._errors import DrydockError
 from ._host import Host
 from ._journal import Journal
-from ._outcome import Outcome, words
+from ._outcome import report
 from ._plan import Plan
 from ._transaction import Transaction, recover
 
 UNIT = "drydock-dockerd.service"
 _PACKAGE = "drydock_dockerd"
+# How long one question for news waits for them, how often it looks, and how often it asks systemd, in seconds.
+_NEWS_SECONDS, _LOOK_SECONDS, _ASK_SECONDS = 20.0, 0.2, 2.0
+_SILENT_END = "The worker ended without a word, and so did its recovery."
+_SILENT_HINT = "Run again: the next run recovers. See 'journalctl -u drydock-dockerd'."
 
 
 # On the module's side --------------------------------------------------------------------------------------------
 
 
-def perform(host: Host, plan: Plan) -> Outcome:
-    """Carry out a plan: in a worker where the daemon is stopped, else right here.
+Earlier = t.Tuple[bool, str]
+"""Whether dealing with an earlier run changed something, and a sentence about it; empty where there was none."""
 
+
+def perform(host: Host, plan: Plan, planned: dict[str, t.Any], run: str, earlier: Earlier = (False, "")) -> dict[str, t.Any]:
+    """Carry out a plan: in a worker where it is long, else right here.
+
+    :param planned: the module's result so far; what was done is merged into it.
+    :param run: the id of an action plugin's run that wants to follow; without one, the end is waited for here.
+    :param earlier: what `earlier_run` said.
     :raises DrydockError: it failed; the message says what was restored.
     """
-    program = os.path.join(host.places.state, "worker.pyz")
     journal = Journal(host)
     journal.create(plan.to_data())
-    _write_bytes(program, make_program())
-    command = f"{sys.executable} {program}"
-    journal.guard_boot(f"{command} boot")
-    if plan.effect != "restart":
-        return Transaction(host, plan, journal).run()
-    _files.remove(_result_path(host))
+    program = make_program()
+    _files.retry_when_full(lambda: _write_bytes(_program(host), program))
+    journal.guard_boot(f"{_command(host)} boot")
+    if not plan.long:
+        return mention(earlier, {**planned, **report(plan, Transaction(host, plan, journal).run(), planned)})
+    _files.remove(host.places.result)
+    _files.write(host.places.run, json.dumps({"run": run, "planned": planned, "earlier": earlier}), 0o600)
+    _files.write(host.places.progress, "", 0o600)
     host.must(
         "systemd-run", f"--unit={UNIT}", "--collect", "--quiet", "--description=A change of the Docker daemon", "--property=TimeoutStopSec=infinity",
-        f"--property=ExecStopPost={command} recover", sys.executable, program, "run",
+        f"--property=ExecStopPost={_command(host)} recover", sys.executable, _program(host), "run",
     )  # fmt: skip
-    result = _wait(host)
-    if "error" in result:
-        raise DrydockError(result["error"], result["hint"])
-    return Outcome(**result["outcome"])
+    if run:
+        return _to_follow(host, attached=False)
+    return _told(_wait(host))
 
 
-def earlier_run(host: Host) -> tuple[bool, str]:
-    """Deal with what an earlier run left behind: wait for its worker, recover what it did not end, tell what nobody heard of.
+def under_way(host: Host, run: str) -> dict[str, t.Any] | None:
+    """What an action plugin gets when a worker is under way, or has ended for this very run while the connection was lost."""
+    if not run:
+        return None
+    mine = json.loads(_files.read(host.places.run) or "{}").get("run") == run
+    if _is_active(host) or (mine and os.path.exists(host.places.result)):
+        return _to_follow(host, attached=not mine)
+    return None
 
-    :returns: whether that changed something in this run, and a sentence about it, empty where there was nothing.
-    """
+
+def earlier_run(host: Host) -> Earlier:
+    """Deal with what an earlier run left behind: wait for its worker, recover what it did not end, tell what nobody heard of."""
     if _is_active(host):
-        result = _wait(host)
-        return True, f"An earlier run was still under way and has ended: {result.get('error') or result['words']}"
+        return True, f"An earlier run was still under way and has ended: {_end_of(_wait(host))}"
     recovered = recover(host)
-    unheard = _files.read(_result_path(host))
-    _files.remove(_result_path(host))
+    unheard = _files.read(host.places.result)
+    _files.remove(host.places.result)
     if recovered:
         return True, recovered
     if unheard:
-        result = json.loads(unheard)
-        return False, f"An earlier run, whose end nobody heard of, ended like this: {result.get('error') or result['words']}"
+        return False, f"An earlier run, whose end nobody heard of, ended like this: {_end_of(json.loads(unheard))}"
     return False, ""
 
 
-def mention(earlier: tuple[bool, str], result: dict[str, t.Any]) -> dict[str, t.Any]:
+def mention(earlier: Earlier, result: dict[str, t.Any]) -> dict[str, t.Any]:
     """Put what `earlier_run` said into a module's result."""
     changed, sentence = earlier
     if sentence:
@@ -111,26 +127,42 @@ def make_program() -> bytes:
     return stream.getvalue()
 
 
+def _to_follow(host: Host, attached: bool) -> dict[str, t.Any]:
+    """Not a result yet: how an action plugin gets it."""
+    return {"changed": False, "follow": _command(host), "attached": attached}
+
+
 def _wait(host: Host) -> dict[str, t.Any]:
-    """Wait for the worker's end; the result is read once."""
-    path = _result_path(host)
+    """Wait for the worker's end; what it left is read once."""
     while _is_active(host):
         host.sleep(0.1)
-    text = _files.read(path)
+    text = _files.read(host.places.result)
     if text is None:
-        raise DrydockError(
-            "The worker ended without a word, and so did its recovery.", "Run again: the next run recovers. See 'journalctl -u drydock-dockerd'."
-        )
-    _files.remove(path)
+        raise DrydockError(_SILENT_END, _SILENT_HINT)
+    _files.remove(host.places.result)
     return json.loads(text)
+
+
+def _told(end: dict[str, t.Any]) -> dict[str, t.Any]:
+    if "error" in end:
+        raise DrydockError(end["error"], end["hint"])
+    return end["result"]
+
+
+def _end_of(end: dict[str, t.Any]) -> str:
+    return end.get("error") or end["result"]["msg"]
 
 
 def _is_active(host: Host) -> bool:
     return host.run("systemctl", "show", UNIT, "--property=ActiveState", "--value").out.strip() not in ("inactive", "failed", "")
 
 
-def _result_path(host: Host) -> str:
-    return os.path.join(host.places.state, "result.json")
+def _program(host: Host) -> str:
+    return os.path.join(host.places.state, "worker.pyz")
+
+
+def _command(host: Host) -> str:
+    return f"{sys.executable} {_program(host)}"
 
 
 def _write_bytes(path: str, content: bytes) -> None:
@@ -147,20 +179,29 @@ def _write_bytes(path: str, content: bytes) -> None:
 
 
 def main() -> None:
-    """Run, recover or clean up at boot, as the first argument says."""
-    host = Host(say=lambda line: print(line, flush=True))
-    {"run": _run, "recover": _recover, "boot": _at_boot}[sys.argv[1]](host)
+    """Run, recover, clean up at boot, give news or forget the end, as the first argument says."""
+    host = Host()
+    host.say = lambda line: _say(host, line)
+    operation, *rest = sys.argv[1:]
+    {"run": _run, "recover": _recover, "boot": _at_boot, "news": _news, "heard": _heard}[operation](host, *rest)
+
+
+def _say(host: Host, line: str) -> None:
+    print(line, flush=True)
+    with open(host.places.progress, "a", encoding="utf-8") as stream:
+        stream.write(line + "\n")
 
 
 def _run(host: Host) -> None:
     journal = Journal(host)
     plan = Plan.from_data(journal.plan())
+    asked = json.loads(_files.read(host.places.run) or "{}")
     try:
         outcome = Transaction(host, plan, journal).run()
-        result = {"outcome": dataclasses.asdict(outcome), "words": words(plan, outcome)}
+        end: dict[str, t.Any] = {"result": mention(asked["earlier"], {**asked["planned"], **report(plan, outcome, asked["planned"])})}
     except DrydockError as exc:
-        result = {"error": exc.sentence, "hint": exc.hint}
-    _files.write(_result_path(host), json.dumps(result), 0o600)
+        end = {"error": exc.sentence, "hint": exc.hint}
+    _files.write(host.places.result, json.dumps(end), 0o600)
 
 
 def _recover(host: Host) -> None:
@@ -171,7 +212,7 @@ def _recover(host: Host) -> None:
         traceback.print_exc()
         sentence = f"Recovering failed: {exc} The next run tries again."
     if sentence:
-        _files.write(_result_path(host), json.dumps({"error": f"The worker was killed. {sentence}", "hint": "Run again."}), 0o600)
+        _files.write(host.places.result, json.dumps({"error": f"The worker was killed. {sentence}", "hint": "Run again."}), 0o600)
 
 
 def _at_boot(host: Host) -> None:
@@ -179,9 +220,31 @@ def _at_boot(host: Host) -> None:
     journal = Journal(host)
     if os.path.exists(host.places.lock) or journal.committed:
         return
-    Transaction(host, Plan.from_data(journal.plan()), journal).undo_files()
+    transaction = Transaction(host, Plan.from_data(journal.plan()), journal)
+    transaction.undo_files()
     host.run("systemctl", "daemon-reload")
-    print(f"An interrupted change was undone; evidence: {journal.close()}", flush=True)
+    print(f"An interrupted change was undone; evidence: {transaction.close()}", flush=True)
 
 
-__all__ = ("earlier_run", "main", "make_program", "mention", "perform")
+def _news(host: Host, offset: str) -> None:
+    """Print what was said since an offset, and the end where there is one; wait a while for either."""
+    at, waited = int(offset), 0.0
+    while True:
+        text = (_files.read(host.places.progress) or "").encode("utf-8", "surrogateescape")
+        whole = text[at : text.rfind(b"\n") + 1]
+        asks = round(waited / _LOOK_SECONDS) % round(_ASK_SECONDS / _LOOK_SECONDS) == 0 or os.path.exists(host.places.result)
+        active = not asks or _is_active(host)
+        if whole or not active or waited >= _NEWS_SECONDS:
+            break
+        host.sleep(_LOOK_SECONDS)
+        waited += _LOOK_SECONDS
+    end = None if active else json.loads(_files.read(host.places.result) or json.dumps({"error": _SILENT_END, "hint": _SILENT_HINT}))
+    print(json.dumps({"lines": whole.decode("utf-8", "replace").splitlines(), "offset": at + len(whole), "active": active, "end": end}))
+
+
+def _heard(host: Host) -> None:
+    """The end has arrived; no later run has to tell it."""
+    _files.remove(host.places.result)
+
+
+__all__ = ("earlier_run", "main", "make_program", "mention", "perform", "under_way")

@@ -104,7 +104,7 @@ from ansible_collections.drydock.dockerd.plugins.module_utils._spec import COMMO
 def main() -> None:
     module = AnsibleModule(argument_spec=COMMON, supports_check_mode=True)
     try:
-        result = change(Host(), to_request(module.params), "daemon_config", module.check_mode)
+        result = change(Host(), to_request(module.params), "daemon_config", module.check_mode, module.params["_run"] or "")
     except DrydockError as exc:
         module.fail_json(msg=str(exc))
     module.exit_json(**result)

@@ -81,6 +81,7 @@ phases:
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.drydock.dockerd.plugins.module_utils._errors import DrydockError
 from ansible_collections.drydock.dockerd.plugins.module_utils._host import Host
+from ansible_collections.drydock.dockerd.plugins.module_utils._spec import RUN
 from ansible_collections.drydock.dockerd.plugins.module_utils._state import ensure
 
 
@@ -90,12 +91,13 @@ def main() -> None:
             "state": {"type": "str", "choices": ["started", "stopped", "reloaded", "restarted"], "required": True},
             "force": {"type": "bool", "default": False},
             "ready_timeout": {"type": "int", "default": 120},
+            **RUN,
         },
         supports_check_mode=True,
     )
     params = module.params
     try:
-        result = ensure(Host(), params["state"], params["force"], params["ready_timeout"], module.check_mode)
+        result = ensure(Host(), params["state"], params["force"], params["ready_timeout"], module.check_mode, params["_run"] or "")
     except DrydockError as exc:
         module.fail_json(msg=str(exc))
     module.exit_json(**result)

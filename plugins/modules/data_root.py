@@ -14,12 +14,23 @@ description:
     containers that ran only when the daemon has proved that everything is there.
   - Up to that moment any failure leads back to the old root. The old data are kept, moved aside.
   - The daemon then waits for the new place at every boot and does not start on an absent or wrong disk.
+  - Within one file system the move is a rename. Nothing is copied then, and no old data are kept.
 extends_documentation_fragment:
   - drydock.dockerd.common
 options:
   path:
     description: The data root that is wanted, an absolute path; empty leaves the data where they are.
     type: str
+  state:
+    description:
+      - V(relocated) moves the data to O(path), copying while containers run first.
+      - V(prepared) only copies to O(path) while everything runs, as often as wanted. A later move begins from there.
+      - V(cancelled) removes what was prepared at O(path).
+      - V(restored) takes the last move back, with what was written and deleted since; O(path) is not needed.
+      - V(cleaned) removes the old data that moves have kept, once the new root is proved. It never enters another file system or a mount.
+    type: str
+    choices: [relocated, prepared, cancelled, restored, cleaned]
+    default: relocated
   keep_source:
     description: Keep the old data, moved aside beside the old root.
     type: bool
@@ -48,6 +59,16 @@ EXAMPLES = r"""
 - name: Move the data to the big disk
   drydock.dockerd.data_root:
     path: /mnt/data/docker
+
+- name: Copy what can be copied today, while everything runs
+  drydock.dockerd.data_root:
+    path: /mnt/data/docker
+    state: prepared
+    bandwidth_limit: 50M
+
+- name: Take the move back, with what was written since
+  drydock.dockerd.data_root:
+    state: restored
 """
 
 RETURN = r"""
@@ -113,9 +134,28 @@ kept:
   returned: when data were moved
   type: str
 forecast:
-  description: Bytes and files to move, known before anything is done.
-  returned: when data are to be moved
+  description: What was known before the daemon was stopped.
+  returned: when data are to be moved or prepared
   type: dict
+  contains:
+    bytes:
+      description: Bytes on disk below the data root.
+      type: int
+    files:
+      description: Files, directories and other entries below it.
+      type: int
+    changed_bytes:
+      description: The part of the bytes that a prepared copy does not have.
+      type: int
+    changed_files:
+      description: The part of the files that a prepared copy does not have.
+      type: int
+    changing_bytes:
+      description: Bytes that the last copy found changed while containers ran; about as many have to be copied while they are down.
+      type: int
+    outage_seconds:
+      description: Seconds that the outage is expected to take, without the time that containers take to stop.
+      type: float
 """
 
 from ansible.module_utils.basic import AnsibleModule
@@ -130,6 +170,7 @@ def main() -> None:
         argument_spec={
             **COMMON,
             "path": {"type": "str"},
+            "state": {"type": "str", "choices": ["relocated", "prepared", "cancelled", "restored", "cleaned"], "default": "relocated"},
             "keep_source": {"type": "bool", "default": True},
             "verify": {"type": "str", "choices": ["attributes", "checksum"], "default": "attributes"},
             "bandwidth_limit": {"type": "str"},
@@ -139,7 +180,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     try:
-        result = change(Host(), to_request(module.params), "data_root", module.check_mode)
+        result = change(Host(), to_request(module.params), "data_root", module.check_mode, module.params["_run"] or "")
     except DrydockError as exc:
         module.fail_json(msg=str(exc))
     module.exit_json(**result)

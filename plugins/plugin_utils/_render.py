@@ -12,7 +12,7 @@ import os
 import typing as t
 
 from ansible.errors import AnsibleActionFail
-from ansible.plugins.action import ActionBase
+from ansible_collections.drydock.dockerd.plugins.plugin_utils._follow import FollowingActionModule
 
 try:
     from ansible.template import trust_as_template
@@ -20,18 +20,13 @@ except ImportError:
     # ansible-core before 2.19 trusts every text that a plugin hands to the templar.
     trust_as_template = None
 
-# Filled in on the host, under its lock: only there the unit's own command and the data root's marker are known for certain.
-PLACEHOLDERS = {"dockerd_command": "@dockerd_command@", "data_root_marker": "@data_root_marker@"}
+# Filled in on the host, under its lock: only there the unit's own command, the data root's marker and its mount are known for certain.
+PLACEHOLDERS = {"dockerd_command": "@dockerd_command@", "data_root_marker": "@data_root_marker@", "data_root_mount": "@data_root_mount@"}
 _OURS = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
-class RenderingActionModule(ActionBase):
+class RenderingActionModule(FollowingActionModule):
     """Runs the module of the same name with every template rendered and every empty answer left out."""
-
-    _supports_check_mode = True
-    _supports_diff = True
-    _supports_async = True
-    _requires_connection = True
 
     def run(self, tmp: t.Any = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         result = super().run(tmp, task_vars)
@@ -41,12 +36,15 @@ class RenderingActionModule(ActionBase):
         if not args["path"]:
             del args["path"]
         self._prepare(args)
-        if "path" in args:
+        if args.get("state") == "restored":
+            # Only the host knows where the data came from.
+            variables["docker_data_root_path"] = "@data_root@"
+        elif "path" in args:
             variables["docker_data_root_path"] = args["path"]
         self._render_request(args, variables)
         for request in args.get("requests") or []:
             self._render_request(request, variables)
-        result.update(self._execute_module(module_name=f"drydock.dockerd.{self.MODULE}", module_args=args, task_vars=task_vars))
+        result.update(self.run_module(args, task_vars))
         self._tell(result, variables.get("inventory_hostname", ""))
         return result
 

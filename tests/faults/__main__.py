@@ -38,7 +38,7 @@ PATIENCE = 60
 # Whether the run after a power cut brings back the containers that their restart policies have left down at the boot.
 NEXT_RUN_BRINGS_BACK_WHAT_RAN = False
 # Whether an old root that is not to be kept is gone after the next run, when a fault interrupted its removal.
-INTERRUPTED_REMOVAL_IS_FINISHED = False
+INTERRUPTED_REMOVAL_IS_FINISHED = True
 
 
 class Test:

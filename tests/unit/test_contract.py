@@ -85,7 +85,7 @@ def documentation(module):
 
 
 def contract(options, inner):
-    """What documentation and specification of options have in common."""
+    """What documentation and specification of options have in common; an option with a leading underscore is not for people."""
     return {
         name: {
             "type": option.get("type", "str"),
@@ -96,6 +96,7 @@ def contract(options, inner):
             "inner": contract(option[inner], inner) if inner in option else None,
         }
         for name, option in options.items()
+        if not name.startswith("_")
     }
 
 

@@ -11,7 +11,6 @@ import pathlib
 
 import pytest
 from ansible_collections.drydock.dockerd.plugins.module_utils import _observe
-from ansible_collections.drydock.dockerd.plugins.module_utils._daemon_json import Ask
 from ansible_collections.drydock.dockerd.plugins.module_utils._errors import DrydockError
 from ansible_collections.drydock.dockerd.plugins.module_utils._observe import Inventory, find_socket
 
@@ -133,14 +132,6 @@ def test_find_socket_without_a_socket_unit_is_none():
 @pytest.mark.parametrize(("settings", "expected"), [({}, ["unix:///var/run/docker.sock"]), ({"hosts": ["fd://"]}, ["fd://"])])
 def test_addresses_of_a_configuration(settings, expected):
     assert _observe.addresses(settings) == expected
-
-
-def test_owners_come_back_from_their_file(host):
-    assert _observe.load_owners(host) == ({}, {}, "")
-    known = ({"a": Ask("a", {"debug": True}, {"zz.conf": "[Service]\n"}, True)}, {"process": "1:2", "settings": {"debug": True}}, ".drydock-root-1")
-    os.makedirs(host.places.state)
-    pathlib.Path(host.places.state, "owners.json").write_text(_observe.dump_owners(*known))
-    assert _observe.load_owners(host) == known
 
 
 def test_what_was_proved_holds_for_that_process_only():

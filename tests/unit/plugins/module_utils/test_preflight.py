@@ -193,7 +193,7 @@ def root(tmp_path, monkeypatch):
     """An old root with an image's worth of files, and a target with room for it."""
     (tmp_path / "root" / "overlay2").mkdir(parents=True)
     (tmp_path / "root" / "overlay2" / "layer").write_bytes(b"x" * 10_000)
-    room = types.SimpleNamespace(f_bavail=1 << 20, f_frsize=4096, f_files=1000, f_favail=1000)
+    room = types.SimpleNamespace(f_bavail=1 << 20, f_bfree=1 << 20, f_frsize=4096, f_files=1000, f_favail=1000)
     monkeypatch.setattr(os, "statvfs", lambda path: room)
     monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
     return types.SimpleNamespace(path=str(tmp_path / "root"), target=str(tmp_path / "disk" / "docker"), room=room)
@@ -345,6 +345,14 @@ def test_a_target_without_room_is_told_with_what_is_missing(on_root, root, check
     assert ids(findings) == [("no-inodes", ERROR), ("no-space", ERROR)]
     assert "40.0 KiB free" in findings[0].sentence
     assert "are missing" in findings[0].sentence
+
+
+def test_a_disk_without_room_for_the_journal_is_told(host, make_state, check, monkeypatch):
+    monkeypatch.setattr(os, "statvfs", lambda path: types.SimpleNamespace(f_bavail=0, f_bfree=1000, f_frsize=1024, f_files=0, f_favail=0))
+    state = make_state({})
+    assert [one.id for one in preflight(host, state, make_plan(state, Request((Ask("a", {"debug": True}),)), "/u", "/d")[0], Request(), [], True)[0]] == [
+        "no-journal-space"
+    ]
 
 
 def test_what_an_interrupted_copy_brought_needs_no_room_again(on_root, root, check):

@@ -21,7 +21,9 @@ from ansible_collections.drydock.dockerd.plugins.module_utils._engine import Eng
 from ansible_collections.drydock.dockerd.plugins.module_utils._errors import DrydockError, EngineError
 from ansible_collections.drydock.dockerd.plugins.module_utils._host import Host, Result
 from ansible_collections.drydock.dockerd.plugins.module_utils._journal import Journal
-from ansible_collections.drydock.dockerd.plugins.module_utils._observe import load_owners, take_inventory
+from ansible_collections.drydock.dockerd.plugins.module_utils._mounts import Mount
+from ansible_collections.drydock.dockerd.plugins.module_utils._notes import Past, inode_of, load
+from ansible_collections.drydock.dockerd.plugins.module_utils._observe import take_inventory
 from ansible_collections.drydock.dockerd.plugins.module_utils._plan import MARKER_PREFIX, Request, make_plan
 from ansible_collections.drydock.dockerd.plugins.module_utils._service import HOLD_DROP_IN
 from ansible_collections.drydock.dockerd.plugins.module_utils._transaction import Transaction, locked, recover
@@ -39,7 +41,7 @@ class Machine(Host):
     """A host with systemd and dockerd in a few lines: what the files said when they were read last is what is in force."""
 
     def __init__(self, places, root):
-        super().__init__(execute=self.command, now=self.moment, sleep=lambda seconds: None, places=places)
+        super().__init__(execute=self.command, pipe=self.through_a_pipe, now=self.moment, sleep=lambda seconds: None, places=places)
         self.default_root = str(root)
         self.commands, self.posts, self.moments, self.crash_at = [], [], 0, 0
         # What goes wrong, once each: how a command begins, and its complaint.
@@ -73,6 +75,15 @@ class Machine(Host):
         self.moment()
         return Result(tuple(argv), 1 if error else 0, out, error or "")
 
+    def through_a_pipe(self, reader, writer, stdin, limit, passed):
+        self.moment()
+        self.commands.append(" ".join(reader))
+        error = self.failing.pop("tar", "")
+        if not error:
+            copy(stdin, reader[reader.index("-C") + 1] + "/", writer[writer.index("-C") + 1] + "/")
+        self.moment()
+        return Result(tuple(reader), 0, "", ""), Result(tuple(writer), 2 if error else 0, "", error)
+
     def act(self, argv, stdin):
         if argv[:2] == ("systemctl", "show"):
             values = {"LoadState": "loaded", "ActiveState": "active" if self.up else "inactive", "Result": "success", "MainPID": str(os.getpid())}
@@ -100,7 +111,12 @@ class Machine(Host):
         pathlib.Path(self.root, "containers", "written").write_text("since the boot")
 
     def info(self):
-        return {"Driver": "overlay2", "Debug": self.in_force.get("debug"), "LiveRestoreEnabled": bool(self.in_force.get("live-restore"))}
+        return {
+            "Driver": "overlay2",
+            "DockerRootDir": os.path.realpath(self.root),
+            "Debug": self.in_force.get("debug"),
+            "LiveRestoreEnabled": bool(self.in_force.get("live-restore")),
+        }
 
     @property
     def root(self):
@@ -138,7 +154,7 @@ class Daemon(Engine):
         if kind == "containers" and name != "json":
             return {"Id": name, "Name": f"/{name}", "Config": {}, "HostConfig": {}, "State": {"Status": machine.containers[name]}}
         return {
-            "info": {"DockerRootDir": machine.root, **machine.info()},
+            "info": machine.info(),
             "containers": [{"Id": one} for one in machine.containers],
             "images": [] if machine.loses_image and machine.in_force.get("debug") else [{"Id": "sha256:1"}],
             "volumes": {"Volumes": None},
@@ -149,15 +165,24 @@ class Daemon(Engine):
 class World:
     """A machine, a plan for it, and what both sides of the plan look like."""
 
-    def __init__(self, top, places, state_of, settings, asks, path, keep_source=True):
+    def __init__(self, top, places, state_of, settings, asks, path, keep_source=True, mounts=(), restores=False):
         self.root = top / "root"
-        (self.root / "containers").mkdir(parents=True)
-        (self.root / "containers" / "precious").write_text("data")
+        self.kept, history = None, ()
+        lives = top / "moved" if restores else self.root
+        (lives / "containers").mkdir(parents=True)
+        (lives / "containers" / "precious").write_text("data")
+        if restores:
+            settings = {**settings, "data-root": str(lives)}
+            self.kept = top / "root.drydock-kept-1"
+            (self.kept / "containers").mkdir(parents=True)
+            (self.kept / "containers" / "precious").write_text("of old")
+            (self.kept / "containers" / "deleted").write_text("since")
+            history = (Past(str(self.root), str(lives), str(self.kept), inode_of(str(self.kept)), False),)
         pathlib.Path(places.daemon_json).write_text(json.dumps(settings))
         self.machine = Machine(places, self.root)
         self.engine = Daemon(self.machine)
-        state = state_of(settings, info=self.engine.get("/info"), inventory=take_inventory(self.engine))
-        request = Request(asks=asks, path=str(top / path) if path else None, keep_source=keep_source)
+        state = state_of(settings, info=self.engine.get("/info"), inventory=take_inventory(self.engine), mounts=list(mounts), history=history)
+        request = Request(asks=asks, path=str(top / path) if path else None, keep_source=keep_source, state="restored" if restores else "relocated")
         self.plan, problems = make_plan(state, request, places.units, places.daemon_json)
         assert problems == []
         self.before = {one.path: one.before for one in self.plan.files}
@@ -179,11 +204,14 @@ class World:
         assert {key: machine.in_force.get(key) for key in RELOADED} == {key: machine.read_file().get(key) for key in RELOADED}
         assert machine.root == machine.read_file().get("data-root", str(self.root))
         assert pathlib.Path(machine.root, "containers", "precious").read_text() == "data"
+        assert not os.path.lexists(os.path.join(machine.root, "containers", "deleted"))
+        assert not os.path.islink(machine.root)
+        assert self.kept is None or self.kept.exists() is not new
         assert machine.units == machine.read_units()
         assert HOLD_DROP_IN not in machine.units
         assert not os.path.exists(machine.places.hold)
         assert not Journal(machine).is_open
-        assert load_owners(machine)[0] == (self.plan.owners if new else {})
+        assert load(machine).owners == (self.plan.owners if new else {})
 
 
 # What daemon.json says before, what is asked, where the data should go, effect.
@@ -192,6 +220,8 @@ CHANGES = {
     "a reload": ({"ipv6": False}, (Ask("a", {"debug": True}),), None, "reload"),
     "a restart": ({}, (Ask("a", {"debug": True, "mtu": 1400}, {"zz.conf": LIMITS}),), None, "restart"),
     "a move": ({"live-restore": True}, (Ask("a", {"debug": True}),), "new", "restart"),
+    "a rename": ({"live-restore": True}, (Ask("a", {"debug": True}),), "new", "restart", {"mounts": [Mount("/", "ext4", "/dev/x", frozenset())]}),
+    "a move taken back": ({}, (Ask("a", {"debug": True}),), None, "restart", {"restores": True}),
 }
 
 
@@ -201,11 +231,11 @@ def world(host, tmp_path, make_state, monkeypatch):
     numbers = itertools.count()
 
     def make(change, **options):
-        settings, asks, path, effect = CHANGES[change]
+        settings, asks, path, effect, *more = CHANGES[change]
         top = tmp_path / f"world{next(numbers)}"
         top.mkdir()
         places = type(host.places)(**{name: str(top / name) for name in vars(host.places)})
-        made = World(top, places, make_state, settings, asks, path, **options)
+        made = World(top, places, make_state, settings, asks, path, **{**(more[0] if more else {}), **options})
         assert made.plan.effect == effect
         monkeypatch.setattr(_transaction, "Engine", lambda path: made.engine)
         monkeypatch.setattr(os, "fsync", lambda fd: made.machine.moment())
@@ -222,9 +252,9 @@ def test_a_change_comes_into_force(world, change):
     outcome = it.run()
     it.assert_whole(new=True)
     assert (outcome.applied, outcome.failures) == (it.plan.effect, [])
-    assert [phase["phase"] for phase in outcome.phases] == it.plan.steps
+    assert [phase["phase"] for phase in outcome.phases if "pass" not in phase["phase"]] == it.plan.steps
     assert (outcome.downtime is not None) == (it.plan.effect == "restart")
-    assert load_owners(it.machine)[1]["settings"] == it.plan.file_settings
+    assert load(it.machine).settled["settings"] == it.plan.file_settings
 
 
 def test_a_reload_stops_nothing(world):
@@ -269,7 +299,8 @@ FAILURES = {
     "the stop fails": ("a restart", "systemctl stop", "stop"),
     "the start fails": ("a restart", "systemctl start", "start"),
     "live-restore cannot be switched off": ("a move", "systemctl kill", "hold"),
-    "the copy fails": ("a move", "rsync", "warm copy"),
+    "the copy fails": ("a move", "tar", "warm copy"),
+    "the copy of what changed fails": ("a move", "rsync", "warm copy"),
     "a disk fails": ("a move", "sync --file-system", "warm copy"),
     "the start on the new root fails": ("a move", "systemctl start", "start"),
 }
@@ -359,7 +390,7 @@ def test_a_crash_at_any_moment_is_recovered(world, change, booted):
         it = crashed(lambda: world(change), moment, booted)
         begun, released = Journal(it.machine).is_open, any(debug for _name, _verb, debug in it.machine.posts)
         told = recover(it.machine)
-        new = bool(load_owners(it.machine)[0])
+        new = bool(load(it.machine).owners)
         assert new or not released
         assert (told is not None) == begun
         assert told is None or told.startswith("An interrupted change was finished" if new else "An interrupted change was undone")
@@ -383,7 +414,7 @@ def test_a_crash_of_undoing_is_recovered(world, change):
         it.machine.crash_at = 0
         it.machine.failing = {}
         recover(it.machine)
-        it.assert_whole(bool(load_owners(it.machine)[0]))
+        it.assert_whole(bool(load(it.machine).owners))
         if caught.type is DrydockError:
             break
 
@@ -400,7 +431,7 @@ def test_a_crash_of_the_recovery_is_recovered(world, change):
             except Crash:
                 it.machine.crash_at = 0
                 recover(it.machine)
-            it.assert_whole(bool(load_owners(it.machine)[0]))
+            it.assert_whole(bool(load(it.machine).owners))
             if it.machine.crash_at:
                 break
 
@@ -449,20 +480,6 @@ def test_mounts_that_the_daemon_left_are_taken_away_the_deepest_first(world):
 @pytest.mark.parametrize("pid", [str(os.getpid()), "999999999", "self"])
 def test_other_processes_are_no_shims(pid):
     assert not _transaction._is_shim(pid)
-
-
-def test_set_aside_renames_a_directory(tmp_path):
-    (tmp_path / "root" / "containers").mkdir(parents=True)
-    kept = _transaction._set_aside(str(tmp_path / "root"), "now")
-    assert (os.listdir(tmp_path), os.listdir(kept)) == (["root.drydock-kept-now"], ["containers"])
-
-
-def test_set_aside_empties_a_mount_point_into_itself(tmp_path, monkeypatch):
-    for name in ("containers", "lost+found"):
-        (tmp_path / name).mkdir()
-    monkeypatch.setattr(os.path, "ismount", lambda path: path == str(tmp_path))
-    kept = _transaction._set_aside(str(tmp_path), "now")
-    assert (sorted(os.listdir(tmp_path)), os.listdir(kept)) == ([".drydock-kept-now", "lost+found"], ["containers"])
 
 
 def test_an_address_is_proved_by_a_connection():

@@ -14,12 +14,12 @@ import stat
 import time
 
 import pytest
-from ansible_collections.drydock.dockerd.plugins.module_utils import _host
+from ansible_collections.drydock.dockerd.plugins.module_utils import _held, _host
+from ansible_collections.drydock.dockerd.plugins.module_utils._copy import Copier
 from ansible_collections.drydock.dockerd.plugins.module_utils._errors import CommandFailed, DrydockError
 from ansible_collections.drydock.dockerd.plugins.module_utils._host import Host, Result
 from ansible_collections.drydock.dockerd.plugins.module_utils._tree import (
     COPY_MARK,
-    Copier,
     Entry,
     Totals,
     changed,
@@ -197,28 +197,52 @@ CHANGES = {
 }  # fmt: skip
 
 
-class Rsync:
-    """Runs rsync in earnest, with something done before and after its n-th call; disks are not synced for a test."""
+class Copying:
+    """Copies in earnest, with something done before and after the n-th time; disks are not synced for a test."""
 
     def __init__(self):
-        self.commands = []
+        self.count = 0
         self.around = {}
 
-    def __call__(self, argv, timeout, stdin):
-        self.commands.append(list(argv))
+    def execute(self, argv, timeout, stdin):
         if argv[0] == "sync":
             return Result(tuple(argv), 0, "", "")
-        before, after = self.around.get(sum("rsync" in one for one in self.commands), (lambda: None, lambda: None))
+        return self.within(lambda: _host._run(argv, timeout, stdin))
+
+    def pipe(self, *arguments):
+        return self.within(lambda: _host._pipe(*arguments))
+
+    def within(self, work):
+        self.count += 1
+        before, after = self.around.get(self.count, (lambda: None, lambda: None))
         before()
-        result = _host._run(argv, timeout, stdin)
+        result = work()
         after()
         return result
 
 
 @pytest.fixture
-def copier(source, target):
+def copying():
+    return Copying()
+
+
+@pytest.fixture
+def said():
+    return []
+
+
+@pytest.fixture(params=["told by listing", "told by the kernel"])
+def copier(request, source, target, copying, said, monkeypatch):
     """A copier that is not kept from trusting by how young the files of a test are."""
-    return Copier(Host(execute=Rsync(), now=lambda: time.time() + 60), str(source), str(target))
+    # A machine that runs tests may have processes that not even root may look into.
+    monkeypatch.setattr(_held, "_tasks", lambda: [f"/proc/{os.getpid()}"])
+    made = Copier(Host(execute=copying.execute, pipe=copying.pipe, now=lambda: time.time() + 60, say=said.append), str(source), str(target))
+    if request.param == "told by the kernel":
+        made.track()
+        assert said == [], "these tests need root and a kernel with fanotify"
+    yield made
+    made.untrack()
+    assert [line for line in said if line.startswith("everything is looked at: ") and "somebody wrote to" not in line] == []
 
 
 @pytest.mark.runs_commands
@@ -265,9 +289,9 @@ def test_a_pass_sends_only_what_changed(source, copier):
 
 
 @pytest.mark.runs_commands
-def test_young_entries_are_not_trusted(source, target):
+def test_young_entries_are_not_trusted(source, target, copying):
     """Within a tick of the clock a file may change without a trace in its times."""
-    copier = Copier(Host(execute=Rsync()), str(source), str(target))
+    copier = Copier(Host(execute=copying.execute, pipe=copying.pipe), str(source), str(target))
     copier.warm_pass()
     assert copier.trusted == {}
     assert copier.final_pass() == totals(listing(str(source)))
@@ -311,9 +335,9 @@ DURING = {
 @pytest.mark.runs_commands
 @pytest.mark.parametrize("during", DURING.values(), ids=DURING)
 @pytest.mark.parametrize("number", [1, 2])
-def test_what_changes_during_a_warm_pass_arrives(source, target, copier, during, number):
+def test_what_changes_during_a_warm_pass_arrives(source, target, copying, copier, during, number):
     """The pass begins with a listing; what is done between it and rsync, or behind rsync's back, is found later."""
-    copier.host.execute.around[number] = during(source)
+    copying.around[number] = during(source)
     copier.warm_pass()
     for path in ("dir/file", "dir/deep/file", "other"):
         if (source / path).is_file():
@@ -354,8 +378,8 @@ def test_a_target_that_somebody_changed_is_found(source, target, copier, strange
 
 
 @pytest.mark.runs_commands
-def test_an_attribute_that_did_not_arrive_is_found(source, target, copier):
-    copier.host.execute.around[1] = (lambda: None, lambda: os.removexattr(target / "other", "user.drydock"))
+def test_an_attribute_that_did_not_arrive_is_found(source, target, copying, copier):
+    copying.around[1] = (lambda: None, lambda: os.removexattr(target / "other", "user.drydock"))
     with pytest.raises(DrydockError, match=r"Extended attributes of .*other differ"):
         copier.final_pass()
 
@@ -397,7 +421,13 @@ def answering(tmp_path, target):
             failed = rc and failing in argv
             return Result(tuple(argv), rc if failed else 0, "", err if failed else "")
 
-        return Copier(Host(execute=execute), str(source), str(target), **options), commands
+        def pipe(reader, writer, stdin, limit, passed):
+            limits.append(limit)
+            return execute(reader, None, stdin), execute(writer, None, None)
+
+        limits = []
+        there = {b".": entry(1, DIRECTORY), b"old": entry(2)} if failing == "rsync" else {}
+        return Copier(Host(execute=execute, pipe=pipe), str(source), str(target), copied=there, **options), commands
 
     return make
 

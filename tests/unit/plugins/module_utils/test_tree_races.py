@@ -11,7 +11,7 @@ import pathlib
 import typing as t
 
 import pytest
-from ansible_collections.drydock.dockerd.plugins.module_utils import _host, _tree
+from ansible_collections.drydock.dockerd.plugins.module_utils import _copy, _host
 
 OLD = 10**18
 
@@ -30,6 +30,12 @@ class Meddler:
         self.after.pop(name, lambda: None)()
         return result
 
+    def pipe(self, *arguments: t.Any) -> tuple[_host.Result, _host.Result]:
+        self.before.pop("tar", lambda: None)()
+        results = _host._pipe(*arguments)
+        self.after.pop("tar", lambda: None)()
+        return results
+
 
 @pytest.fixture
 def meddler() -> Meddler:
@@ -37,13 +43,13 @@ def meddler() -> Meddler:
 
 
 @pytest.fixture
-def copier(tmp_path: pathlib.Path, meddler: Meddler) -> _tree.Copier:
+def copier(tmp_path: pathlib.Path, meddler: Meddler) -> _copy.Copier:
     """Time stands still an hour ahead, so that everything written here is old enough to be trusted."""
     source, target = tmp_path / "source", tmp_path / "target"
     (source / "d").mkdir(parents=True)
     target.mkdir()
     clock = os.stat(source).st_ctime + 3600
-    return _tree.Copier(_host.Host(execute=meddler, now=lambda: clock), str(source), str(target))
+    return _copy.Copier(_host.Host(execute=meddler, pipe=meddler.pipe, now=lambda: clock), str(source), str(target))
 
 
 def write(path: pathlib.Path, text: str) -> None:
@@ -52,7 +58,7 @@ def write(path: pathlib.Path, text: str) -> None:
 
 
 @pytest.mark.runs_commands
-def test_directory_that_is_away_while_rsync_starts_leaves_no_stale_copy(copier: _tree.Copier, meddler: Meddler, tmp_path: pathlib.Path) -> None:
+def test_directory_that_is_away_while_rsync_starts_leaves_no_stale_copy(copier: _copy.Copier, meddler: Meddler, tmp_path: pathlib.Path) -> None:
     home, away = tmp_path / "source" / "d", tmp_path / "away"
     write(home / "f", "AAAA")
     copier.warm_pass()
@@ -66,7 +72,7 @@ def test_directory_that_is_away_while_rsync_starts_leaves_no_stale_copy(copier: 
 
 
 @pytest.mark.runs_commands
-def test_store_through_a_mapping_during_a_long_sync_arrives(copier: _tree.Copier, meddler: Meddler, tmp_path: pathlib.Path) -> None:
+def test_store_through_a_mapping_during_a_long_sync_arrives(copier: _copy.Copier, meddler: Meddler, tmp_path: pathlib.Path) -> None:
     path = tmp_path / "source" / "d" / "f"
     path.write_bytes(bytes(4096))
     clock = [os.stat(path).st_ctime + 3600]
@@ -80,7 +86,7 @@ def test_store_through_a_mapping_during_a_long_sync_arrives(copier: _tree.Copier
         clock[0] = os.stat(path).st_ctime + 1
         meddler.after["sync"] = store_and_let_the_sync_take_an_hour
         # Into a page that is dirty already: no time stamp moves.
-        meddler.after["rsync"] = lambda: memory.__setitem__(slice(0, 2), b"v2")
+        meddler.after["tar"] = lambda: memory.__setitem__(slice(0, 2), b"v2")
         copier.warm_pass()
         copier.final_pass()
 

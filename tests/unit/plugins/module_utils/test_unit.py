@@ -8,6 +8,7 @@ from __future__ import annotations
 import shlex
 
 import pytest
+from ansible_collections.drydock.dockerd.plugins.module_utils import _unit
 from ansible_collections.drydock.dockerd.plugins.module_utils._unit import (
     Line,
     expand,
@@ -171,3 +172,18 @@ def test_a_quote_without_its_partner_is_no_traceback():
 
 def test_an_assignment_that_the_end_of_the_file_cuts_off_counts():
     assert parse_unit("[Service]\nExecStart=/usr/bin/dockerd \\") == [Line("Service", "ExecStart", "/usr/bin/dockerd")]
+
+
+MOUNT_UNITS = [
+    ("/", "-.mount"),
+    ("/mnt/data", "mnt-data.mount"),
+    ("//mnt//data/", "mnt-data.mount"),
+    ("/mnt/my-disk_1", r"mnt-my\x2ddisk_1.mount"),
+    ("/.a.b", r"\x2ea.b.mount"),
+    ("/srv/\u00fc @", r"srv-\xc3\xbc\x20\x40.mount"),
+]
+
+
+@pytest.mark.parametrize(("point", "name"), MOUNT_UNITS)
+def test_mount_unit(point, name):
+    assert _unit.mount_unit(point) == name

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# SPDX-FileCopyrightText: drydock.dockerd contributors
+
+# Private to this collection: no promise is made to other users of it.
+
+"""Whole data roots: set aside and taken back, exchanged by a rename, removed. Each can be done again after it was interrupted."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+
+from . import _files, _mounts
+from ._errors import DrydockError
+from ._notes import inode_of
+from ._tree import COPY_MARK
+
+# Begins the name of every directory that old data are set aside in.
+KEPT = ".drydock-kept-"
+# renameat2(2)
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2
+
+
+def kept_name(source: str, when: str) -> str:
+    """Where an old root is set aside: beside itself, or within itself when it is a mount point."""
+    return os.path.join(source, KEPT + when) if os.path.ismount(source) else source + KEPT + when
+
+
+def left_there(source: str) -> list[str]:
+    """What of an old root has not been set aside yet."""
+    if os.path.islink(source) or not os.path.isdir(source):
+        return []
+    return [name for name in os.listdir(source) if name != "lost+found" and not name.startswith(KEPT)]
+
+
+def set_aside(source: str, kept: str) -> None:
+    """Rename an old root, so that nothing reads stale data; the content of a mount point moves into a directory of its own there."""
+    if os.path.dirname(kept) != source:
+        if left_there(source):
+            os.rename(source, kept)
+    else:
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(kept, 0o700)
+        for name in left_there(source):
+            os.rename(os.path.join(source, name), os.path.join(kept, name))
+        _files.sync_directory(source)
+    _files.sync_directory(os.path.dirname(kept))
+
+
+def take_back(kept: str, origin: str) -> None:
+    """Undo `set_aside`: the old data lie at their old place again, marked as an unfinished copy."""
+    _files.write(os.path.join(origin if os.path.dirname(kept) == origin else kept, COPY_MARK), f"Old data, taken back from {kept} by drydock.dockerd.\n")
+    if os.path.dirname(kept) != origin:
+        with contextlib.suppress(FileNotFoundError):
+            os.rmdir(origin)
+        os.rename(kept, origin)
+    else:
+        for name in os.listdir(kept):
+            os.rename(os.path.join(kept, name), os.path.join(origin, name))
+        os.rmdir(kept)
+        _files.sync_directory(origin)
+    _files.sync_directory(os.path.dirname(kept))
+
+
+def exchange(old: str, new: str) -> None:
+    """Move a root within its file system so that at no moment there is none: the old path becomes a link to the new one, in one step.
+
+    :raises OSError: the file system cannot do that.
+    """
+    if os.path.islink(old):
+        return
+    _files.make_directories(os.path.dirname(new), 0o711)
+    if os.path.isdir(new) and not os.path.islink(new):
+        os.rmdir(new)
+    if not os.path.islink(new):
+        os.symlink(new, new)
+        _files.sync_directory(os.path.dirname(new))
+    _exchange(old, new)
+
+
+def exchange_back(old: str, new: str) -> None:
+    """Undo `exchange`, however far it came."""
+    if os.path.islink(old):
+        _exchange(old, new)
+    if os.path.islink(new):
+        os.unlink(new)
+        _files.sync_directory(os.path.dirname(new))
+
+
+def _exchange(old: str, new: str) -> None:
+    library = ctypes.CDLL(None, use_errno=True)
+    if library.renameat2(_AT_FDCWD, os.fsencode(old), _AT_FDCWD, os.fsencode(new), _RENAME_EXCHANGE) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), old, None, new)
+    for path in (old, new):
+        _files.sync_directory(os.path.dirname(path))
+
+
+def remove(path: str, inode: tuple[int, int], mountinfo: str) -> None:
+    """Remove a directory of ours, never crossing into another file system or a mount.
+
+    :param inode: device and inode that it must have.
+    :param mountinfo: text of /proc/self/mountinfo: what is mounted from the same device shows only there.
+    :raises DrydockError: it is another directory, or something is mounted below; nothing was removed.
+    """
+    if inode_of(path) != inode:
+        raise DrydockError(f"{path} is not the directory that it was.", "Look what it is, and remove it by hand.")
+    below = [mount.point for mount in _mounts.parse_mountinfo(mountinfo) if mount.point != path and _mounts.is_below(mount.point, path)]
+    if below:
+        raise DrydockError(f"{below[0]} is mounted below {path}, which is to be removed.", "Unmount it first, then run again.")
+    if not os.path.ismount(path):
+        _files.remove_tree(path)
+        _files.sync_directory(os.path.dirname(path))
+    else:
+        _files.remove_tree(path, keep=("lost+found", *(name for name in os.listdir(path) if name.startswith(KEPT))))
+
+
+__all__ = ("KEPT", "exchange", "exchange_back", "kept_name", "left_there", "remove", "set_aside", "take_back")

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# SPDX-FileCopyrightText: drydock.dockerd contributors
+
+# Private to this collection: no promise is made to other users of it.
+
+"""The action plugins' other half: start a worker on the host, follow it over as many connections as it takes, bring back its end.
+
+Neither a lost connection nor the end of this process ends the worker. A later run that meets one under way follows it as well.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+import typing as t
+import uuid
+
+from ansible.errors import AnsibleError
+from ansible.plugins.action import ActionBase
+
+# How long nobody may be reached before the task gives up (the worker does not), and how long to wait between attempts, in seconds.
+_PATIENCE, _PAUSE = 600, 2
+# Errors on a connection that works until they are believed.
+_FAILURES = 3
+# How Ansible words a module's answer that a dropped connection cut short (no exception then), and how we word a lock that is taken.
+_CUT_SHORT = ("deserializ", "MODULE FAILURE", "Module result", "closed by remote host")
+_LOCKED = "is under way"
+
+
+class FollowingActionModule(ActionBase):
+    """Runs a module of the collection; where that leaves a worker behind, follows it and shows what it says."""
+
+    MODULE = ""
+    _name = "host"
+    _supports_check_mode = True
+    _supports_diff = True
+    _supports_async = True
+    _requires_connection = True
+
+    def run_module(self, args: dict[str, t.Any], task_vars: dict[str, t.Any] | None) -> dict[str, t.Any]:
+        """Run the module to its end and its worker's."""
+        # A task with async is polled by Ansible itself: the module then waits for its worker.
+        if self._task.async_val or self._task.check_mode:
+            return self._execute_module(module_name=f"drydock.dockerd.{self.MODULE}", module_args=args, task_vars=task_vars, wrap_async=self._task.async_val)
+        self._name = str((task_vars or {}).get("inventory_hostname", "host"))
+        # A host that cannot be reached at all is Ansible's to tell.
+        self._low_level_execute_command("true", sudoable=False)
+        run = {"_run": uuid.uuid4().hex}
+        while True:
+            result = self._start({**args, **run}, task_vars)
+            if "follow" not in result:
+                return result
+            if result["attached"]:
+                self._say("another run's change is under way; this is what it says")
+            end = self._follow(result["follow"])
+            if not result["attached"]:
+                return self._end(result["follow"], end)
+
+    def _start(self, args: dict[str, t.Any], task_vars: dict[str, t.Any] | None) -> dict[str, t.Any]:
+        """Run the module; over a connection that drops, again: the module knows its run, and begins nothing twice."""
+        patience, failures = _Patience(), 0
+        while True:
+            try:
+                result = self._execute_module(module_name=f"drydock.dockerd.{self.MODULE}", module_args=args, task_vars=task_vars)
+                words = str(result.get("msg"))
+                cut_short = bool(result.get("failed")) and "exception" not in result and any(one in words for one in _CUT_SHORT)
+                locked = bool(result.get("failed")) and failures > 0 and _LOCKED in words
+                if not (cut_short or locked):
+                    return result
+            except AnsibleError as exc:
+                words = str(exc)
+                failures += 1
+                # Not every error is a dropped connection: one that comes again on a connection that works is told.
+                if failures > _FAILURES:
+                    raise
+            patience.lost(words)
+            self._reconnect(patience)
+
+    def _follow(self, command: str) -> dict[str, t.Any]:
+        """Show what the worker says until it has ended; returns how."""
+        offset, patience = 0, _Patience()
+        while True:
+            try:
+                answer = self._low_level_execute_command(f"{command} news {offset}")
+                news = json.loads(answer["stdout"].strip().splitlines()[-1])
+            except (AnsibleError, ValueError, IndexError) as exc:
+                patience.lost(str(exc))
+                self._reconnect(patience)
+                continue
+            patience = _Patience()
+            offset = news["offset"]
+            for line in news["lines"]:
+                self._say(line)
+            if not news["active"]:
+                return news["end"]
+
+    def _end(self, command: str, end: dict[str, t.Any]) -> dict[str, t.Any]:
+        # Unheard is untold: without this the next run would tell it again.
+        with contextlib.suppress(AnsibleError):
+            self._low_level_execute_command(f"{command} heard")
+        if "error" in end:
+            return {"failed": True, "changed": False, "msg": f"{end['error']} {end['hint']}".strip()}
+        return {"failed": False, **end["result"]}
+
+    def _reconnect(self, patience: _Patience) -> None:
+        """Come back only with a connection that works."""
+        while True:
+            time.sleep(_PAUSE)
+            try:
+                self._connection.reset()
+                self._low_level_execute_command("true", sudoable=False)
+                return
+            except AnsibleError as exc:
+                patience.lost(str(exc))
+
+    def _say(self, line: str) -> None:
+        if not self._task.no_log:
+            self._display.display(f"{self._name}: {line}")
+
+
+class _Patience:
+    """Bears a lost connection for a while."""
+
+    def __init__(self) -> None:
+        self._until = time.monotonic() + _PATIENCE
+
+    def lost(self, words: str) -> None:
+        if time.monotonic() > self._until:
+            raise AnsibleError(
+                f"The host could not be reached for {_PATIENCE} s ({words}). A change that was begun goes on there; run again, and this run's end is told."
+            )
+
+
+__all__ = ("FollowingActionModule",)
