@@ -59,6 +59,7 @@ class Instance:
         """Boot a fresh instance from the images, or from nothing if there are none."""
         output(LAB / "create.sh", self.name, self.image, "1G", "powercut")
         output("docker", "cp", LAB / "host.py", f"{self.name}:/usr/local/lib/lab_host.py")
+        output("docker", "cp", LAB / "compare.py", f"{self.name}:/usr/local/lib/compare.py")
         output("docker", "cp", LAB / "fault.py", f"{self.name}:/usr/local/bin/lab-fault")
 
     def end(self) -> None:
