@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import time
 import typing as t
@@ -132,6 +134,17 @@ def start_move(target: str, keep: bool) -> subprocess.Popen[str]:
     return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
 
 
+def abandon(process: subprocess.Popen[str]) -> None:
+    """End a run whose host has gone: its client does not always notice."""
+    assert process.stdout
+    children = read(pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children")).split()
+    for pid in (process.pid, *map(int, children)):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    process.stdout.close()
+    process.wait()
+
+
 def result_of(process: subprocess.Popen[str]) -> dict[str, t.Any]:
     """The module's result.
 
@@ -149,4 +162,4 @@ def result_of(process: subprocess.Popen[str]) -> dict[str, t.Any]:
     return {"msg": out, **data, "failed": process.returncode != 0}
 
 
-__all__ = ("Instance", "result_of", "start_move")
+__all__ = ("Instance", "abandon", "result_of", "start_move")
