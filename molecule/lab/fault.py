@@ -34,6 +34,7 @@ import sys
 import time
 
 sys.path.insert(0, "/usr/local/lib")
+import compare
 import lab_host
 from lab_host import docker
 
@@ -207,7 +208,7 @@ def picture() -> dict[str, object]:
     volumes = {}
     for line in docker("volume", "inspect", "--format", "{{.Name}} {{.Mountpoint}}", *docker("volume", "ls", "--quiet").split()).splitlines():
         name, top = line.split()
-        volumes[name] = lab_host.hash_tree(top) if name not in MOVING else os.path.isdir(top)
+        volumes[name] = compare.digest(top) if name not in MOVING else os.path.isdir(top)
     # All layers of an image, and what a container has of its own.
     exported = subprocess.run("docker export ended | sha256sum", shell=True, check=True, stdout=subprocess.PIPE, text=True).stdout
     return {

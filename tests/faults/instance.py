@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import time
 import typing as t
@@ -59,6 +61,7 @@ class Instance:
         """Boot a fresh instance from the images, or from nothing if there are none."""
         output(LAB / "create.sh", self.name, self.image, "1G", "powercut")
         output("docker", "cp", LAB / "host.py", f"{self.name}:/usr/local/lib/lab_host.py")
+        output("docker", "cp", LAB / "compare.py", f"{self.name}:/usr/local/lib/compare.py")
         output("docker", "cp", LAB / "fault.py", f"{self.name}:/usr/local/bin/lab-fault")
 
     def end(self) -> None:
@@ -131,6 +134,17 @@ def start_move(target: str, keep: bool) -> subprocess.Popen[str]:
     return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
 
 
+def abandon(process: subprocess.Popen[str]) -> None:
+    """End a run whose host has gone: its client does not always notice."""
+    assert process.stdout
+    children = read(pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children")).split()
+    for pid in (process.pid, *map(int, children)):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    process.stdout.close()
+    process.wait()
+
+
 def result_of(process: subprocess.Popen[str]) -> dict[str, t.Any]:
     """The module's result.
 
@@ -148,4 +162,4 @@ def result_of(process: subprocess.Popen[str]) -> dict[str, t.Any]:
     return {"msg": out, **data, "failed": process.returncode != 0}
 
 
-__all__ = ("Instance", "result_of", "start_move")
+__all__ = ("Instance", "abandon", "result_of", "start_move")
