@@ -5,8 +5,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import pathlib
+import signal
 import subprocess
 import time
 import typing as t
@@ -39,6 +42,37 @@ def end_of(process: subprocess.Popen[str]) -> dict[str, t.Any]:
 def run_module(host: t.Any, arguments: str, module: str = "data_root", check: bool = False) -> dict[str, t.Any]:
     """Run a module and wait; returns its result."""
     return end_of(start_module(host, arguments, module, check))
+
+
+def descendants(pid: int) -> list[int]:
+    """A process and all that it has started, whatever sessions they have made for themselves."""
+    children: dict[int, list[int]] = {}
+    for entry in pathlib.Path("/proc").glob("[0-9]*"):
+        try:
+            parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            continue
+        children.setdefault(parent, []).append(int(entry.name))
+    found = [pid]
+    for one in found:
+        found += children.get(one, [])
+    return found
+
+
+def kill(pids: t.Iterable[int]) -> int:
+    """Kill processes; how many there were."""
+    count = 0
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+            count += 1
+    return count
+
+
+def give_up(process: subprocess.Popen[str]) -> None:
+    """Kill a module's ansible, with all that it has started."""
+    kill(descendants(process.pid))
+    process.communicate()
 
 
 def wait_for(done: t.Callable[[], bool], what: str = "it", seconds: float = 60) -> None:

@@ -199,13 +199,9 @@ def strike_at(step: str, how: str) -> None:
     begun = f'"event": "begin", "step": "{step}"'
     while not journal.exists() or begun not in journal.read_text():
         time.sleep(0.0005)
-    if how == "kill-module-at":
-        # It holds the lock, and says so there: "data_root, process 123, since ...".
-        os.kill(int(pathlib.Path("/run/drydock-dockerd.lock").read_text().split()[2].rstrip(",")), signal.SIGKILL)
-    else:
-        # The worker itself is the first process of its unit, whatever it has started.
-        pids = pathlib.Path("/sys/fs/cgroup/system.slice/drydock-dockerd.service/cgroup.procs").read_text().split()
-        os.kill(min(map(int, pids)), signal.SIGKILL if how == "kill-at" else signal.SIGSTOP)
+    # The worker itself is the first process of its unit, whatever it has started.
+    pids = pathlib.Path("/sys/fs/cgroup/system.slice/drydock-dockerd.service/cgroup.procs").read_text().split()
+    os.kill(min(map(int, pids)), signal.SIGKILL if how == "kill-at" else signal.SIGSTOP)
     if how == "freeze-at":
         pathlib.Path("/run/lab-frozen").touch()
 
@@ -228,7 +224,7 @@ def main() -> None:
         print(json.dumps(snapshot(), indent=1))
     elif command == "configuration":
         print(configuration("--files" in rest))
-    elif command in ("kill-at", "freeze-at", "kill-module-at"):
+    elif command in ("kill-at", "freeze-at"):
         strike_at(rest[0], command)
     elif command == "gap":
         print(f"{gap(float(rest[0])):.2f}")

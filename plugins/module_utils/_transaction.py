@@ -149,7 +149,8 @@ class Transaction:
         os.utime(mark, ns=(_ODD_NANOSECONDS, _ODD_NANOSECONDS))
         if os.stat(mark).st_mtime_ns != _ODD_NANOSECONDS:
             raise DrydockError(
-                f"The file system of {move.target} keeps no nanoseconds, so no copy there can be exact.", "Make it anew with inodes of 256 bytes (mkfs.ext4 -I 256)."
+                f"The file system of {move.target} keeps no nanoseconds, so no copy there can be exact.",
+                "Make it anew with inodes of 256 bytes (mkfs.ext4 -I 256).",
             )
         self._copier = copier = Copier(self.host, move.source, move.target, move.bandwidth_limit)
         copier.resume()

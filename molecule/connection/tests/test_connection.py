@@ -6,16 +6,14 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import pathlib
 import shutil
-import signal
 import stat
 import time
 import typing as t
 
 import pytest
-from running import end_of, run_module, snapshot, start_module, wait_for
+from running import descendants, end_of, give_up, kill, run_module, snapshot, start_module, wait_for
 
 from conftest import as_it_was
 
@@ -38,31 +36,6 @@ def outage(tmp_path: pathlib.Path) -> pathlib.Path:
 
 def begun(host: t.Any, step: str) -> t.Callable[[], bool]:
     return lambda: f'"event": "begin", "step": "{step}"' in host.run(f"cat {JOURNAL}").stdout
-
-
-def descendants(pid: int) -> list[int]:
-    """A process and all that it has started, whatever sessions they have made for themselves."""
-    children: dict[int, list[int]] = {}
-    for entry in pathlib.Path("/proc").glob("[0-9]*"):
-        try:
-            parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-        except OSError:
-            continue
-        children.setdefault(parent, []).append(int(entry.name))
-    found = [pid]
-    for one in found:
-        found += children.get(one, [])
-    return found
-
-
-def kill(pids: list[int]) -> int:
-    """Kill processes; how many there were."""
-    count = 0
-    for pid in pids:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-            count += 1
-    return count
 
 
 def drop(process: t.Any) -> int:
@@ -117,8 +90,7 @@ def test_a_second_run_attaches_to_the_change_of_a_killed_one(host: t.Any, before
     root = "/mnt/data/docker"
     process = start_module(host, arguments(root))
     wait_for(begun(host, "warm copy"), "the warm copy")
-    kill(descendants(process.pid))
-    process.wait()
+    give_up(process)
     result = run_module(host, arguments(root))
     assert not result["failed"], result["msg"]
     assert "another run's change is under way" in result["said"]
@@ -130,8 +102,7 @@ def test_a_second_run_attaches_to_the_change_of_a_killed_one(host: t.Any, before
 def test_the_end_that_nobody_heard_is_told(host: t.Any, before: dict[str, t.Any]) -> None:
     process = start_module(host, f"state=restored {arguments('')}")
     wait_for(begun(host, "warm copy"), "the warm copy")
-    kill(descendants(process.pid))
-    process.wait()
+    give_up(process)
     wait_for(lambda: host.run("systemctl is-active drydock-dockerd.service").rc != 0, "the worker's end", 120)
     result = run_module(host, f"state=restored {arguments('')}")
     assert not result["failed"], result["msg"]

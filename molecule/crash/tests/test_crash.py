@@ -5,13 +5,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
-import time
 import typing as t
 
 import pytest
+from running import give_up, run_module, snapshot, start_module, wait_for
 
 from conftest import as_it_was
 
@@ -65,10 +64,11 @@ def test_killed_worker_is_recovered_at_once_and_the_next_run_finishes(host: t.An
     assert_all_is_there(now, before)
 
 
-def test_killed_module_leaves_the_worker_alone_and_the_next_run_tells_its_end(host: t.Any, before: dict[str, t.Any]) -> None:
+def test_killed_ansible_leaves_the_worker_alone_and_the_next_run_tells_its_end(host: t.Any, before: dict[str, t.Any]) -> None:
     new = other(snapshot(host)["root"], far=True)
-    host.check_output("systemd-run --quiet --collect --unit=killer lab-host kill-module-at stop")
     process = start_module(host, to(new))
+    wait_for(lambda: '"step": "hold"' in host.run("cat /var/lib/drydock/dockerd/journal/log.jsonl").stdout, "the change")
+    give_up(process)
 
     again = run_module(host, to(new))
     assert not again["failed"], again["msg"]
@@ -79,18 +79,24 @@ def test_killed_module_leaves_the_worker_alone_and_the_next_run_tells_its_end(ho
     assert_all_is_there(now, before)
 
 
-@pytest.mark.parametrize("step", ["hold", "final copy", WRITE_DROP_IN, "write /etc/docker/daemon.json", "commit", "start", "release", "finish"])
-def test_killed_host_comes_up_on_a_complete_root_and_the_next_run_finishes(host: t.Any, before: dict[str, t.Any], step: str) -> None:
+HOST_STEPS = [
+    *((step, True) for step in ("hold", "final copy", WRITE_DROP_IN, "write /etc/docker/daemon.json", "commit", "start", "release", "finish")),
+    *((step, False) for step in ("rename", WRITE_DROP_IN, "commit", "start", "finish")),
+]
+
+
+@pytest.mark.parametrize(("step", "far"), HOST_STEPS, ids=[f"{'copying' if far else 'renaming'}-{step}" for step, far in HOST_STEPS])
+def test_killed_host_comes_up_on_a_complete_root_and_the_next_run_finishes(host: t.Any, before: dict[str, t.Any], step: str, far: bool) -> None:
     name = host.ansible.get_variables()["ansible_host"]
     old = snapshot(host)["root"]
-    new = other(old)
+    new = other(old, far)
     host.check_output("systemd-run --quiet --collect --unit=killer lab-host freeze-at %s", step)
-    process = start_move(host, new)
-    wait_for(lambda: host.run("test -e /run/lab-frozen").rc == 0)
+    process = start_module(host, to(new))
+    wait_for(lambda: host.run("test -e /run/lab-frozen").rc == 0, step)
     subprocess.run(["docker", "kill", name], check=True, stdout=subprocess.DEVNULL)
-    process.communicate()
+    give_up(process)
     subprocess.run(["docker", "start", name], check=True, stdout=subprocess.DEVNULL)
-    wait_for(lambda: host.run("docker info").rc == 0)
+    wait_for(lambda: host.run("docker info").rc == 0, "the boot")
 
     now = snapshot(host)
     committed = step in ("start", "release", "finish")
