@@ -53,6 +53,7 @@ _SYSTEM_DIRECTORIES = frozenset(
 _VOLATILE = ("/dev", "/proc", "/run", "/sys", "/tmp", "/var/run", "/var/tmp")
 # What dockerd itself mounts below its root while containers run, volumes aside; with userns-remap all of it lies in UID.GID.
 _DOCKERS_OWN = re.compile(r"(\d+\.\d+/)?(overlay2|overlay|fuse-overlayfs|aufs|btrfs|zfs|vfs|rootfs|containers|plugins|buildkit|containerd)/")
+_CONTAINERD_ROOT = "/var/lib/containerd"
 _MARGIN_BYTES, _MARGIN_SHARE = 64 << 20, 0.05
 
 
@@ -321,7 +322,18 @@ def _move_findings(host: Host, state: State, move: Move, request: Request) -> t.
     for mount in state.mounts:
         if mount.point != move.source and _mounts.is_below(mount.point, move.source) and not _is_dockers(mount.point[len(move.source) + 1 :], state):
             yield Finding("mount-below", ERROR, f"{mount.point} is mounted below the old data root and is not Docker's.", "Unmount it first.")
+    yield from _reader_findings(state, move)
+    if state.snapshotter and not move.rename and os.path.isdir(_CONTAINERD_ROOT):
+        left = _tree.totals(_tree.listing(_CONTAINERD_ROOT))
+        yield Finding(
+            "containerd-stays",
+            WARNING,
+            f"{_tree.human(left.bytes)} stay behind in {_CONTAINERD_ROOT}: this engine keeps its images in containerd's store, which is not moved.",
+            "Move containerd's root too, if its file system is the one that is full.",
+        )
     for container in state.inventory.containers.values():
+        if container.state == "paused":
+            yield Finding("paused", WARNING, f"Container {container.name} is paused: its process starts anew, and is paused again.")
         if container.auto_remove and container.alive:
             yield Finding(
                 "auto-remove", WARNING, f"Container {container.name} was started with --rm: the daemon's stop removes it, with its anonymous volumes."
@@ -334,6 +346,31 @@ def _move_findings(host: Host, state: State, move: Move, request: Request) -> t.
                     f"Container {container.name} mounts {bind} by its path, which will not exist any more.",
                     "Create it again with the new path.",
                 )
+
+
+def _reader_findings(state: State, move: Move) -> t.Iterator[Finding]:
+    """Processes of the host that have files open below the old root, such as shippers of logs: they would go on with the old ones.
+
+    (What containers have open shows by its path in the container, and dockerd is stopped.)
+    """
+    for pid in (name for name in os.listdir("/proc") if name.isdigit() and int(name) != state.pid):
+        below = sorted(name for name in _open_files(pid) if name.startswith(move.source + "/"))
+        if below:
+            command = (_files.read(f"/proc/{pid}/comm") or "?").strip()
+            yield Finding(
+                "open-files",
+                WARNING,
+                f"Process {pid} ({command}) has files open below the old data root, {below[0]} for example, and will not notice the move.",
+                "Restart it afterwards.",
+            )
+
+
+def _open_files(pid: str) -> t.Iterator[str]:
+    # Processes end and files are closed meanwhile, and into some processes not even root may look.
+    with contextlib.suppress(OSError):
+        for fd in os.listdir(f"/proc/{pid}/fd"):
+            with contextlib.suppress(OSError):
+                yield os.readlink(f"/proc/{pid}/fd/{fd}")
 
 
 def _is_dockers(path: str, state: State) -> bool:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import pathlib
 import shutil
 import socket
 import types
 
 import pytest
-from ansible_collections.drydock.dockerd.plugins.module_utils import _tree
+from ansible_collections.drydock.dockerd.plugins.module_utils import _preflight, _tree
 from ansible_collections.drydock.dockerd.plugins.module_utils._daemon_json import Ask
 from ansible_collections.drydock.dockerd.plugins.module_utils._errors import DrydockError
 from ansible_collections.drydock.dockerd.plugins.module_utils._mounts import Mount
@@ -337,6 +338,33 @@ def test_containers_that_a_move_harms_are_told(on_root, make_container, root, ch
     assert ids(findings) == [("auto-remove", WARNING), ("bind-below", WARNING)]
     assert "Container job " in findings[0].sentence
     assert "Container bound " in findings[1].sentence
+
+
+def test_a_paused_container_is_told_to_start_anew(on_root, make_container, root, check):
+    findings = check(on_root(inventory=Inventory({"p": make_container("held", state="paused")}, {}, (), {})), path=root.target)
+    assert ids(findings) == [("paused", WARNING)]
+    assert "Container held is paused" in findings[0].sentence
+
+
+def test_a_process_with_open_files_in_the_old_root_is_told(on_root, root, check):
+    log = pathlib.Path(root.path, "containers", "x.log")
+    log.parent.mkdir(exist_ok=True)
+    log.touch()
+    with log.open():
+        findings = check(on_root(pid=1), path=root.target)
+    assert ids(findings) == [("open-files", WARNING)]
+    assert f"Process {os.getpid()} " in findings[0].sentence
+    assert str(log) in findings[0].sentence
+
+
+def test_images_that_containerd_keeps_elsewhere_are_told_with_their_size(on_root, root, check, monkeypatch, tmp_path):
+    (tmp_path / "containerd").mkdir()
+    (tmp_path / "containerd" / "layer").write_bytes(bytes(3 << 20))
+    monkeypatch.setattr(_preflight, "_CONTAINERD_ROOT", str(tmp_path / "containerd"))
+    info = {"Driver": "overlayfs", "DriverStatus": [["driver-type", "io.containerd.snapshotter.v1"]]}
+    findings = check(on_root(info=info), path=root.target)
+    assert ids(findings) == [("containerd-stays", WARNING)]
+    assert findings[0].sentence.startswith("3.0 MiB stay behind in ")
 
 
 def test_a_target_without_room_is_told_with_what_is_missing(on_root, root, check):
