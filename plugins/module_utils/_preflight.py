@@ -84,8 +84,7 @@ class Forecast:
     :param bytes: bytes on disk and
     :param files: entries below the data root now.
     :param changed_bytes: the part that a copy which was prepared does not have yet.
-    :param outage_seconds: how long the daemon's last start took; what changed since the last warm pass and what containers take to stop
-        comes on top.
+    :param outage_seconds: how long the daemon's last start and stop took; what changes while containers run is not known yet.
     """
 
     bytes: int
@@ -431,9 +430,9 @@ def _is_persistent(host: Host, state: State, mount: _mounts.Mount) -> bool:
 def _space_findings(host: Host, move: Move) -> tuple[Forecast, list[Finding]]:
     now = _tree.listing(move.source)
     tree = _tree.totals(now)
-    start = Systemd(host).last_start_seconds()
+    restart = Systemd(host).last_restart_seconds()
     if move.rename:
-        return Forecast(tree.bytes, tree.files, 0, 0, start), []
+        return Forecast(tree.bytes, tree.files, 0, 0, restart), []
     there = os.statvfs(_mounts.nearest_directory(move.target))
     copy = move.base or move.target
     copied = _tree.totals(_tree.listing(copy)) if os.path.isdir(copy) else _tree.Totals(0, 0)
@@ -448,7 +447,7 @@ def _space_findings(host: Host, move: Move) -> tuple[Forecast, list[Finding]]:
     if there.f_files and tree.files * (1 + _MARGIN_SHARE) - copied.files > there.f_favail:
         sentence = f"{move.target} has {there.f_favail} inodes free, and {tree.files} files have to be copied."
         findings.append(Finding("no-inodes", ERROR, sentence, "Make the file system with more inodes, or choose another target."))
-    return Forecast(tree.bytes, tree.files, left.bytes, left.files, start), findings
+    return Forecast(tree.bytes, tree.files, left.bytes, left.files, restart), findings
 
 
 def _validate(host: Host, state: State, plan: Plan, check_mode: bool) -> t.Iterator[Finding]:

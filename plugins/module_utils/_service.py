@@ -89,11 +89,12 @@ class Systemd:
         shown = self.show(SERVICE, "ActiveState", "MainPID")
         return int(shown["MainPID"]) if shown["ActiveState"] in ("active", "reloading") else 0
 
-    def last_start_seconds(self) -> float:
-        """How long the last start of the daemon took, 0 where systemd does not know."""
-        shown = self.show(SERVICE, "InactiveExitTimestampMonotonic", "ActiveEnterTimestampMonotonic")
-        began, ended = (int(shown.get(name) or 0) for name in ("InactiveExitTimestampMonotonic", "ActiveEnterTimestampMonotonic"))
-        return max(0, ended - began) / 1_000_000
+    def last_restart_seconds(self) -> float:
+        """How long the last start and the last stop of the daemon took, as far as systemd knows of any in this boot."""
+        spans = (("InactiveExit", "ActiveEnter"), ("ActiveExit", "InactiveEnter"))
+        shown = self.show(SERVICE, *(f"{name}TimestampMonotonic" for span in spans for name in span))
+        ends = [[int(shown.get(f"{name}TimestampMonotonic") or 0) for name in span] for span in spans]
+        return sum(max(0, ended - began) for began, ended in ends if began) / 1_000_000
 
     def socket_path(self) -> str | None:
         """The unix socket that docker.socket listens on; None without docker.socket."""

@@ -37,8 +37,8 @@ from ._service import Systemd
 _WARM_PASSES, _SMALL_PASS = 4, 16 << 20
 # A time that shows whether a file system keeps all of it.
 _ODD_NANOSECONDS = 1_500_000_000_123_456_789
-# Bytes a second that any disk copies, for a forecast.
-_SLOW_DISK = 50 << 20
+# For a forecast: bytes a second that any disk copies, and what a container takes to start.
+_SLOW_DISK, _CONTAINER_SECONDS = 50 << 20, 0.2
 
 
 @contextlib.contextmanager
@@ -168,9 +168,10 @@ class Transaction:
             last = sent.bytes
         if move.verify == "checksum":
             copier.compare_contents()
-        outage = self.service.last_start_seconds() + min(seconds, sent.bytes / _SLOW_DISK)
+        running = self._engine(self.plan.before).get("/info").get("ContainersRunning") or 0
+        outage = self.service.last_restart_seconds() + running * _CONTAINER_SECONDS + min(seconds, sent.bytes / _SLOW_DISK)
         self.outcome.forecast = {"changing_bytes": sent.bytes, "outage_seconds": round(outage, 1)}
-        self.host.say(f"expected outage: {self.outcome.forecast['outage_seconds']} s, and what the containers take to stop")
+        self.host.say(f"expected outage: about {self.outcome.forecast['outage_seconds']} s")
 
     def _do_discard(self) -> None:
         self.journal.note("begin", "discard")

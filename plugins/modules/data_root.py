@@ -154,7 +154,7 @@ forecast:
       description: Bytes that the last copy found changed while containers ran; about as many have to be copied while they are down.
       type: int
     outage_seconds:
-      description: Seconds that the outage is expected to take, without the time that containers take to stop.
+      description: Seconds that the outage is expected to take, from how long the daemon's last start and stop took and from what the last copy sent.
       type: float
 """
 
