@@ -337,6 +337,22 @@ def test_files_are_staged_before_the_daemon_stops(world):
     assert not [left for path in paths for left in path.parent.glob(".*drydock*")]
 
 
+def test_a_target_without_nanoseconds_is_found_before_the_stop(world, monkeypatch):
+    """The comparison after the final copy would find it, too, but with the daemon down."""
+    it = world("a move")
+    utime = os.utime
+
+    def whole_seconds(path, **options):
+        if "ns" in options:
+            options["ns"] = tuple(when // 10**9 * 10**9 for when in options["ns"])
+        utime(path, **options)
+
+    monkeypatch.setattr(os, "utime", whole_seconds)
+    with pytest.raises(DrydockError, match=r"Failed at 'warm copy': The file system of .* keeps no nanoseconds"):
+        it.run()
+    assert not any(command.startswith("systemctl stop") for command in it.machine.commands)
+
+
 # Failures: the change, what goes wrong, the step that the message names.
 FAILURES = {
     "units cannot be read": ("a guard of the start", "systemctl daemon-reload", "reload units"),

@@ -404,7 +404,7 @@ def test_a_directory_that_was_away_for_a_while_arrives_whole(source, target, cop
     copier.warm_pass()
     (source / "dir").rename(away)
     (away / "deep" / "first").touch()
-    for tracker in copier._trackers or ():
+    for tracker in copier._trackers.values():
         tracker.collect()
     (away / "deep" / "second").touch()
     away.rename(source / "dir")
@@ -419,7 +419,7 @@ def test_a_doubt_makes_the_last_pass_look_at_everything(source, target, copying,
     copier = Copier(Host(execute=copying.execute, pipe=copying.pipe, now=lambda: time.time() + 60, say=said.append), str(source), str(target))
     copier.track()
     copier.warm_pass()
-    copier._trackers[side == "target"]._give_up("The kernel lost events.")
+    copier._trackers[copier.source if side == "source" else copier.target]._give_up("The kernel lost events.")
     if side == "source":
         overwrite(source / "other")
         copier.final_pass()
