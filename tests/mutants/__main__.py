@@ -121,7 +121,8 @@ def main(names: list[str]) -> int:
     if rc != 0:
         sys.exit(f"{output}\nThe tests have to pass before anything is taken out.")
     bad = 0
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+    # They wait for the disk more than for a processor.
+    with concurrent.futures.ThreadPoolExecutor(2 * (os.cpu_count() or 1)) as pool:
         for mutant, (word, why, seconds) in zip(mutants, pool.map(judge, mutants)):
             print(f"{mutant.name:<44} {word:<8} {seconds:>6.1f} s", flush=True)
             if word != "killed":
