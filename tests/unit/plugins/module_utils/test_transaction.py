@@ -15,7 +15,7 @@ import socket
 import types
 
 import pytest
-from ansible_collections.drydock.dockerd.plugins.module_utils import _addresses, _files, _transaction
+from ansible_collections.drydock.dockerd.plugins.module_utils import _addresses, _files, _transaction, _worker
 from ansible_collections.drydock.dockerd.plugins.module_utils._daemon_json import Ask
 from ansible_collections.drydock.dockerd.plugins.module_utils._engine import Engine
 from ansible_collections.drydock.dockerd.plugins.module_utils._errors import DrydockError, EngineError
@@ -510,6 +510,25 @@ def test_a_crash_at_any_moment_is_recovered(world, change, booted):
     # Early crashes lead back, and from some moment on every crash leads forward.
     assert sides == sorted(sides)
     assert set(sides) == {False, True}
+
+
+@pytest.mark.parametrize("change", ["a restart", "a rename"])
+def test_a_boot_undoes_half_a_change_before_the_daemon_starts(world, change):
+    """What the recovery unit does; the next run only finishes what was committed."""
+    for moment in moments_of(lambda: world(change)):
+        it = crashed(lambda: world(change), moment)
+        journal = Journal(it.machine)
+        committed, released = journal.committed, any(debug for _name, _verb, debug in it.machine.posts)
+        if journal.is_open:
+            _worker._at_boot(it.machine)
+        if not committed and not released:
+            assert {path: _files.read(path) for path in it.before} == it.before
+            assert not journal.is_open
+        it.machine.boot()
+        recover(it.machine)
+        new = bool(load(it.machine).owners)
+        assert new or not released
+        it.assert_whole(new, booted=True)
 
 
 @pytest.mark.parametrize("change", ["a restart", "a move"])
