@@ -9,7 +9,7 @@ export MOLECULE_GLOB := molecule/*/molecule.yml
 export LC_ALL := C.UTF-8
 export ANSIBLE_HOME := $(CURDIR)/.ansible
 
-.PHONY: help setup demo demo-clean bench test test-all lint unit scenario faults clean
+.PHONY: help setup demo demo-clean bench test test-all lint unit mutants scenario faults clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -37,6 +37,9 @@ lint: setup ## the linters only
 
 unit: setup ## the unit tests only
 	@python3 tests/run.py unit
+
+mutants: setup ## take out one protection at a time: a test has to fail each time; NAME=no-log-sync for one
+	@python3 tests/mutants $(NAME)
 
 scenario: setup ## one Molecule scenario: make scenario NAME=data_root
 	@python3 tests/run.py molecule:$(NAME)

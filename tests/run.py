@@ -55,6 +55,7 @@ def parts() -> list[Part]:
         Part("ruff-format", ("ruff", "format", "--check", ".")),
         Part("ansible-lint", ("ansible-lint", "--offline", "--profile", "production")),
         Part("unit", ("pytest", "-q", "tests/unit"), has_tests=True),
+        Part("mutants", ("python3", "tests/mutants")),
         *(Part(f"molecule:{name}", ("molecule", "test", "--scenario-name", name), has_tests=True) for name in scenarios),
         Part("faults", ("python3", "tests/faults", "--short"), has_tests=True),
     ]

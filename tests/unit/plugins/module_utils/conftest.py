@@ -65,6 +65,15 @@ def host(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Host:
 
 
 @pytest.fixture
+def synced(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What was synced to the disk, in order."""
+    paths: list[str] = []
+    fsync = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda fd: (paths.append(os.readlink(f"/proc/self/fd/{fd}")), fsync(fd)))
+    return paths
+
+
+@pytest.fixture
 def fake_engine() -> t.Callable[..., FakeEngine]:
     return FakeEngine
 

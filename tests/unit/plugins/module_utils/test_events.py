@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
+import ctypes
 import hashlib
 import mmap
 import os
@@ -274,15 +276,19 @@ def test_what_is_still_held_is_reported(root: pathlib.Path, track: Track, how: s
         stream.write(bytes(4096))
     tracker = track(root)
     inode = (root / "f").stat().st_ino
-    with open(root / "f", "r+b") as stream:
-        held: t.Any = stream if how == "descriptor" else mmap.mmap(stream.fileno(), 4096)
+    with contextlib.ExitStack() as held:
+        stream = held.enter_context(open(root / "f", "r+b"))
         if how == "mapping":
-            held[0] = 1
-            # Not by its descriptor, of which a mapping of Python's has one, too.
-            only_maps = [path for path in _held._held_by_task("/proc/self", os.stat(root).st_dev) if path == inode]
-            assert len(only_maps) > 1
+            # Not Python's, which keeps a descriptor.
+            libc = ctypes.CDLL(None)
+            libc.mmap.restype = ctypes.c_void_p
+            address = libc.mmap(None, 4096, mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_SHARED, stream.fileno(), ctypes.c_long(0))
+            held.callback(libc.munmap, ctypes.c_void_p(address), 4096)
+            stream.close()
+            # The close was an event.
+            tracker.forget()
+            ctypes.memset(address, 1, 1)
         assert inode in tracker.finish().inodes
-        held.close()
 
 
 @pytest.mark.runs_commands

@@ -97,6 +97,51 @@ def test_text_is_on_the_disk_before_its_name_and_the_name_before_the_return(tmp_
     assert events == ["text", "name", "directory"]
 
 
+@pytest.mark.parametrize("exists", [False, True])
+def test_nobody_else_reads_a_file_before_it_has_its_mode(tmp_path, monkeypatch, exists):
+    if exists:
+        (tmp_path / "file").write_text("old")
+    modes = []
+    for name in ("fchmod", "fchown"):
+        real = getattr(os, name)
+        monkeypatch.setattr(os, name, lambda fd, *more, real=real: (modes.append(stat.S_IMODE(os.fstat(fd).st_mode)), real(fd, *more)))
+    before = os.umask(0)
+    try:
+        _files.write(str(tmp_path / "file"), "new", 0o640)
+    finally:
+        os.umask(before)
+    assert modes == [0o600]
+
+
+def test_a_staged_file_needs_no_room_in_either_direction(tmp_path, monkeypatch):
+    def full(*_args):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    (tmp_path / "file").write_text("old")
+    _files.stage(str(tmp_path / "file"), "new")
+    monkeypatch.setattr(_files, "_prepare", full)
+    for text in ("new", "old"):
+        _files.put(str(tmp_path / "file"), text)
+        assert (tmp_path / "file").read_text() == text
+    _files.unstage(str(tmp_path / "file"))
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_a_staged_file_is_put_durably(tmp_path, synced):
+    _files.stage(str(tmp_path / "file"), "new")
+    synced.clear()
+    _files.put(str(tmp_path / "file"), "new")
+    assert synced == [str(tmp_path)]
+
+
+def test_new_directories_and_removals_are_on_the_disk(tmp_path, synced):
+    _files.make_directories(str(tmp_path / "a" / "b"))
+    assert synced == [str(tmp_path), str(tmp_path / "a")]
+    (tmp_path / "a" / "file").touch()
+    _files.remove(str(tmp_path / "a" / "file"))
+    assert synced[2:] == [str(tmp_path / "a")]
+
+
 def test_make_directories_returns_the_new_ones_outermost_first(tmp_path):
     (tmp_path / "a").mkdir(0o700)
     new = [str(tmp_path / "a" / "b"), str(tmp_path / "a" / "b" / "c")]
@@ -142,11 +187,25 @@ def test_remove_tree_removes_nothing_when_something_is_mounted_below(tree, monke
         found = real(path, **options)
         return os.stat_result((*found[:2], found.st_dev + 1, *found[3:10])) if path == str(tree) else found
 
+    listdir = os.listdir
     with monkeypatch.context() as patch:
         patch.setattr(os, "lstat", on_another_device)
+        # What can be removed would be removed first.
+        patch.setattr(os, "listdir", lambda where: sorted(listdir(where), key=lambda name: name != "link"))
         with pytest.raises(OSError, match="another file system"):
             _files.remove_tree(str(tree))
     assert sorted(os.listdir(tree)) == ["a", "link", "lost+found"]
+    assert (tree / "a" / "b" / "file").exists()
+
+
+def test_remove_tree_does_not_enter_what_was_mounted_meanwhile(tree):
+    """Between the look at the tree and the removal."""
+    fd = os.open(tree, os.O_RDONLY)
+    try:
+        with pytest.raises(OSError, match="another file system"):
+            _files._empty(fd, os.fstat(fd).st_dev + 1)
+    finally:
+        os.close(fd)
     assert (tree / "a" / "b" / "file").exists()
 
 

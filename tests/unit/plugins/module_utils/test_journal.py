@@ -15,7 +15,8 @@ import subprocess
 import pytest
 from ansible_collections.drydock.dockerd.plugins.module_utils import _files
 from ansible_collections.drydock.dockerd.plugins.module_utils._errors import DrydockError
-from ansible_collections.drydock.dockerd.plugins.module_utils._journal import Journal
+from ansible_collections.drydock.dockerd.plugins.module_utils._journal import RECOVERY_UNIT, Journal
+from ansible_collections.drydock.dockerd.plugins.module_utils._unit import values
 
 PLAN = {"files": [{"path": "/etc/docker/daemon.json", "before": "not UTF-8: \udcff", "after": None}], "owners": {"ä": {}}}
 
@@ -79,11 +80,9 @@ def test_a_line_that_a_crash_cut_short_spoils_no_later_one(journal):
     assert [line["step"] for line in journal.lines()] == ["hold", "release"]
 
 
-def test_lines_are_on_the_disk_before_anybody_acts_on_them(journal, monkeypatch):
+def test_lines_are_on_the_disk_before_anybody_acts_on_them(journal, synced):
     journal.create(PLAN)
-    synced = []
-    fsync = os.fsync
-    monkeypatch.setattr(os, "fsync", lambda fd: (synced.append(os.readlink(f"/proc/self/fd/{fd}")), fsync(fd)))
+    synced.clear()
     journal.note("begin", "hold")
     assert synced == [str(log_of(journal))]
 
@@ -133,6 +132,43 @@ def test_a_commit_can_be_taken_back(host, journal):
     journal.revoke()
     assert not Journal(host).committed
     assert journal.is_open
+
+
+def test_a_commit_needs_no_room_and_is_on_the_disk(journal, monkeypatch, synced):
+    journal.create(PLAN)
+    synced.clear()
+    opens = os.open
+
+    def nothing_new(path, flags, *more, **options):
+        if flags & os.O_CREAT:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return opens(path, flags, *more, **options)
+
+    monkeypatch.setattr(os, "open", nothing_new)
+    journal.commit()
+    assert (journal.committed, synced) == (True, [journal.directory])
+    journal.revoke()
+    assert (journal.committed, synced) == (False, [journal.directory] * 2)
+
+
+def test_the_log_has_its_room(journal):
+    """The disk may be full when the first line is written."""
+    journal.create(PLAN)
+    log = log_of(journal).stat()
+    assert (log.st_size, log.st_blocks * 512 >= 1 << 20) == (0, True)
+
+
+def test_a_boot_recovers_before_anything_of_docker_starts(host, journal):
+    journal.create(PLAN)
+    journal.guard_boot("/bin/recover")
+    unit = pathlib.Path(host.places.units, RECOVERY_UNIT)
+    said = {key: values([unit.read_text()], "Unit", key) for key in ("Before", "RequiresMountsFor", "ConditionPathExists")}
+    assert " ".join(said["Before"]).split() == ["docker.service", "docker.socket", "containerd.service"]
+    assert said["RequiresMountsFor"] == [host.places.state]
+    assert os.path.exists(said["ConditionPathExists"][0])
+    assert pathlib.Path(host.places.units, "sysinit.target.wants", RECOVERY_UNIT).resolve() == unit
+    journal.close()
+    assert not os.path.exists(said["ConditionPathExists"][0])
 
 
 def test_a_new_journal_is_not_committed_by_an_old_one(host, journal):

@@ -8,10 +8,12 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import pathlib
 
 import pytest
 from ansible_collections.drydock.dockerd.plugins.module_utils import _plan
 from ansible_collections.drydock.dockerd.plugins.module_utils._daemon_json import Ask
+from ansible_collections.drydock.dockerd.plugins.module_utils._notes import Past, inode_of
 from ansible_collections.drydock.dockerd.plugins.module_utils._observe import process_identity
 from ansible_collections.drydock.dockerd.plugins.module_utils._plan import Plan, Request, make_plan
 
@@ -196,6 +198,14 @@ def test_the_root_in_use_is_adopted_without_a_restart(on_root, root):
     assert plan.steps == [WRITE_JSON, f"write {root}/{plan.marker}", "commit"]
 
 
+def test_no_marker_is_written_while_the_daemon_is_down(root, make_state):
+    """What lies there may be an empty mount point, and with a marker the daemon would start on it."""
+    state = make_state({"data-root": str(root)}, pid=0, info={}, marker=".drydock-root-1")
+    plan, problems = make_plan(state, Request(path=str(root)), UNITS, JSON)
+    assert not [change for change in plan.files if change.path.startswith(str(root))]
+    assert [problem.sentence for problem in problems] == [f"The data root {root} is not there: its daemon is down, and .drydock-root-1 is missing in it."]
+
+
 def test_a_link_to_the_root_in_use_is_no_other_root(on_root, root):
     (root.parent / "link").symlink_to("root")
     assert plan_of(on_root(), path=str(root.parent / "link")).move is None
@@ -215,6 +225,53 @@ def test_a_host_whose_root_is_not_asked_for_keeps_it(on_root, root, make_state):
     plan = plan_of(state, options(debug=True))
     assert plan.file_settings == {**moved.file_settings, "debug": True}
     assert (plan.move, plan.marker, plan.effect) == (None, moved.marker, "reload")
+
+
+# Earlier moves ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def moved(on_root, root):
+    """A daemon on the root that an earlier move brought it to, with old data that were set aside."""
+    kept = root.parent / "kept"
+    kept.mkdir()
+    (root / ".drydock-root-1").touch()
+    past = Past(str(root.parent / "origin"), str(root), str(kept), inode_of(str(kept)), False)
+    return dataclasses.replace(on_root(), marker=".drydock-root-1", history=(past,))
+
+
+def clean(state):
+    return make_plan(state, Request(state="cleaned"), UNITS, JSON)
+
+
+def test_old_data_are_removed_when_the_new_root_is_proved(moved):
+    plan, problems = clean(moved)
+    assert ([one.path for one in plan.doomed], problems) == ([moved.history[0].kept], [])
+
+
+def test_old_data_stay_where_the_new_root_is_not_proved(moved, root):
+    (root / ".drydock-root-1").unlink()
+    for state in (moved, dataclasses.replace(moved, pid=0), dataclasses.replace(moved, marker="")):
+        _, problems = clean(state)
+        assert [problem.sentence for problem in problems] == [f"The data root {root} is not proved: its daemon is down, or its marker is missing."]
+
+
+def test_what_took_the_place_of_old_data_is_not_removed(moved):
+    kept = pathlib.Path(moved.history[0].kept)
+    kept.rename(kept.parent / "away")
+    kept.mkdir()
+    _, problems = clean(moved)
+    assert [problem.sentence for problem in problems] == [f"{kept} is not the directory that the move set aside."]
+
+
+def test_only_old_data_that_are_still_the_same_begin_the_move_back(moved):
+    back, _problems = make_plan(moved, Request(state="restored"), UNITS, JSON)
+    assert (back.move.target, back.move.base) == (moved.history[0].origin, moved.history[0].kept)
+    kept = pathlib.Path(moved.history[0].kept)
+    kept.rename(kept.parent / "away")
+    kept.mkdir()
+    back, _problems = make_plan(moved, Request(state="restored"), UNITS, JSON)
+    assert (back.move.target, back.move.base) == (moved.history[0].origin, "")
 
 
 # Plain data ------------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from ansible_collections.drydock.dockerd.plugins.module_utils import _preflight,
 from ansible_collections.drydock.dockerd.plugins.module_utils._daemon_json import Ask
 from ansible_collections.drydock.dockerd.plugins.module_utils._errors import DrydockError
 from ansible_collections.drydock.dockerd.plugins.module_utils._mounts import Mount
+from ansible_collections.drydock.dockerd.plugins.module_utils._notes import Past, inode_of
 from ansible_collections.drydock.dockerd.plugins.module_utils._observe import Inventory
 from ansible_collections.drydock.dockerd.plugins.module_utils._plan import Request, make_plan
 from ansible_collections.drydock.dockerd.plugins.module_utils._preflight import ERROR, WARNING, Finding, preflight
@@ -31,7 +32,7 @@ BARE = "[Service]\nExecStart=/usr/sbin/dockerd\n"
 def check(host):
     """Findings about a request."""
 
-    def run(state, *asks, check_mode=False, **request):
+    def run(state, /, *asks, check_mode=False, **request):
         wanted = Request(asks=tuple(asks), **request)
         plan, problems = make_plan(state, wanted, host.places.units, host.places.daemon_json)
         # Temporary directories are no place for a data root; that has a test of its own.
@@ -325,6 +326,17 @@ def test_mounts_below_the_old_root(on_root, root, check, point, found):
     state = on_root(device_volumes=frozenset({"device"}))
     state.mounts.append(Mount(f"{root.path}/{point}", "ext4", "/dev/x", frozenset({"rw"})))
     assert [one.id for one in check(state, path=root.target)] == found
+
+
+def test_old_data_are_not_removed_with_something_mounted_below(on_root, root, check):
+    marker, kept = ".drydock-root-1", f"{root.path}-kept"
+    os.mkdir(kept)
+    open(os.path.join(root.path, marker), "x").close()
+    past = Past("/origin", root.path, kept, inode_of(kept), False)
+    state = on_root(marker=marker, history=(past,))
+    assert check(state, state="cleaned") == []
+    state.mounts.append(Mount(f"{kept}/volumes/share", "ext4", "/dev/mapper/e", frozenset({"rw"})))
+    assert ids(check(state, state="cleaned")) == [("mount-in-old", ERROR)]
 
 
 def test_containers_that_a_move_harms_are_told(on_root, make_container, root, check):

@@ -15,7 +15,7 @@ import socket
 import types
 
 import pytest
-from ansible_collections.drydock.dockerd.plugins.module_utils import _addresses, _files, _transaction
+from ansible_collections.drydock.dockerd.plugins.module_utils import _addresses, _files, _transaction, _worker
 from ansible_collections.drydock.dockerd.plugins.module_utils._daemon_json import Ask
 from ansible_collections.drydock.dockerd.plugins.module_utils._engine import Engine
 from ansible_collections.drydock.dockerd.plugins.module_utils._errors import DrydockError, EngineError
@@ -291,6 +291,68 @@ def test_a_move_without_keeping_leaves_no_old_data(world):
     assert not list(it.root.parent.glob("root*"))
 
 
+def test_a_renamed_root_is_marked(world):
+    it = world("a rename")
+    it.run()
+    assert sorted(os.listdir(it.machine.root)) == [it.plan.marker, "containers"]
+
+
+def watched(it, look):
+    """What a look at the machine finds before each of its commands: pairs of command and finding."""
+    seen = []
+
+    def execute(argv, timeout, stdin):
+        seen.append((" ".join(argv), look(it.machine)))
+        return it.machine.command(argv, timeout, stdin)
+
+    it.machine.execute = execute
+    return seen
+
+
+@pytest.mark.parametrize("change", ["a move", "a rename"])
+def test_no_container_can_outlive_the_stop_of_a_move(world, change):
+    """It would go on writing to the old root. A key that is only taken out of the file keeps its value at a reload."""
+    it = world(change)
+    seen = watched(it, lambda machine: (machine.in_force.get("live-restore"), machine.read_file().get("live-restore")))
+    it.run()
+    assert [found for command, found in seen if command.startswith("systemctl stop")] == [(False, False)]
+
+
+def test_the_copy_is_on_the_disk_before_anything_points_to_it(world):
+    it = world("a move")
+    seen = watched(it, lambda machine: (machine.read_file().get("data-root"), os.path.exists(os.path.join(it.plan.move.target, it.plan.marker))))
+    it.run()
+    commands = [command for command, _found in seen]
+    behind_the_last_copy = seen[max(number for number, command in enumerate(commands) if "rsync" in command) + 1 :]
+    assert (f"sync --file-system {it.plan.move.target}", (None, True)) in behind_the_last_copy
+
+
+def test_files_are_staged_before_the_daemon_stops(world):
+    """A disk that fills up later stops neither the change nor its undoing."""
+    it = world("a restart")
+    paths = [pathlib.Path(one) for one in (*it.before, it.machine.places.state + "/owners.json")]
+    seen = watched(it, lambda machine: {path.name for path in paths if (path.parent / f".{path.name}.drydock-next").exists()})
+    it.run()
+    assert [found for command, found in seen if command.startswith("systemctl stop")] == [{path.name for path in paths}]
+    assert not [left for path in paths for left in path.parent.glob(".*drydock*")]
+
+
+def test_a_target_without_nanoseconds_is_found_before_the_stop(world, monkeypatch):
+    """The comparison after the final copy would find it, too, but with the daemon down."""
+    it = world("a move")
+    utime = os.utime
+
+    def whole_seconds(path, **options):
+        if "ns" in options:
+            options["ns"] = tuple(when // 10**9 * 10**9 for when in options["ns"])
+        utime(path, **options)
+
+    monkeypatch.setattr(os, "utime", whole_seconds)
+    with pytest.raises(DrydockError, match=r"Failed at 'warm copy': The file system of .* keeps no nanoseconds"):
+        it.run()
+    assert not any(command.startswith("systemctl stop") for command in it.machine.commands)
+
+
 # Failures: the change, what goes wrong, the step that the message names.
 FAILURES = {
     "units cannot be read": ("a guard of the start", "systemctl daemon-reload", "reload units"),
@@ -329,6 +391,17 @@ def test_a_daemon_that_lost_something_is_not_let_loose(world, change):
     assert sorted(it.machine.posts) == [("held", "pause", None), ("held", "start", None), ("web", "start", None)]
 
 
+@pytest.mark.parametrize("changed", [{"DockerRootDir": "/elsewhere"}, {"Driver": "vfs"}], ids=["on another root", "with another driver"])
+def test_a_daemon_that_came_up_differently_is_not_let_loose(world, changed):
+    it = world("a move")
+    info = it.machine.info
+    it.machine.info = lambda: {**info(), **(changed if it.machine.in_force.get("debug") else {})}
+    with pytest.raises(DrydockError, match=f"Failed at 'prove': The daemon uses the .* {next(iter(changed.values()))}, not "):
+        it.run()
+    it.assert_whole(new=False)
+    assert not any(debug for _name, _verb, debug in it.machine.posts)
+
+
 def test_a_reload_that_changes_nothing_is_taken_back(world, monkeypatch):
     it = world("a reload")
     it.machine.deaf = True
@@ -358,6 +431,43 @@ def test_when_containers_work_on_the_new_root_there_is_no_way_back(world):
     shutil.rmtree(in_the_way.parent)
     assert "An interrupted change was finished" in recover(it.machine)
     it.assert_whole(new=True)
+
+
+def test_containers_that_were_let_loose_are_never_undone(world, monkeypatch):
+    """The process dies when they run again, and before anything else is noted; what they removed meanwhile is their business."""
+    it = world("a restart")
+    start_again = _transaction._containers.start_again
+
+    def then_crash(*arguments):
+        start_again(*arguments)
+        raise Crash
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_transaction._containers, "start_again", then_crash)
+        with pytest.raises(Crash):
+            it.run()
+    it.machine.loses_image = True
+    assert "An interrupted change was finished" in recover(it.machine)
+    it.assert_whole(new=True)
+
+
+def test_what_containers_wrote_since_a_boot_is_never_undone(world, monkeypatch):
+    """Behind the commit a boot starts them on the new root; what they removed there before the recovery is their business."""
+    it = world("a move")
+    commit = Journal.commit
+
+    def then_crash(journal):
+        commit(journal)
+        raise Crash
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "commit", then_crash)
+        with pytest.raises(Crash):
+            it.run()
+    it.machine.boot()
+    it.machine.loses_image = True
+    assert "An interrupted change was finished" in recover(it.machine)
+    it.assert_whole(new=True, booted=True)
 
 
 # Crashes --------------------------------------------------------------------------------------------------------
@@ -400,6 +510,25 @@ def test_a_crash_at_any_moment_is_recovered(world, change, booted):
     # Early crashes lead back, and from some moment on every crash leads forward.
     assert sides == sorted(sides)
     assert set(sides) == {False, True}
+
+
+@pytest.mark.parametrize("change", ["a restart", "a rename"])
+def test_a_boot_undoes_half_a_change_before_the_daemon_starts(world, change):
+    """What the recovery unit does; the next run only finishes what was committed."""
+    for moment in moments_of(lambda: world(change)):
+        it = crashed(lambda: world(change), moment)
+        journal = Journal(it.machine)
+        committed, released = journal.committed, any(debug for _name, _verb, debug in it.machine.posts)
+        if journal.is_open:
+            _worker._at_boot(it.machine)
+        if not committed and not released:
+            assert {path: _files.read(path) for path in it.before} == it.before
+            assert not journal.is_open
+        it.machine.boot()
+        recover(it.machine)
+        new = bool(load(it.machine).owners)
+        assert new or not released
+        it.assert_whole(new, booted=True)
 
 
 @pytest.mark.parametrize("change", ["a restart", "a move"])

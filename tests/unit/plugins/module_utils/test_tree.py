@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import collections
+import dataclasses
 import hashlib
 import os
 import pathlib
@@ -14,7 +15,7 @@ import stat
 import time
 
 import pytest
-from ansible_collections.drydock.dockerd.plugins.module_utils import _events, _held, _host
+from ansible_collections.drydock.dockerd.plugins.module_utils import _events, _held, _host, _index
 from ansible_collections.drydock.dockerd.plugins.module_utils._copy import Copier
 from ansible_collections.drydock.dockerd.plugins.module_utils._errors import CommandFailed, DrydockError
 from ansible_collections.drydock.dockerd.plugins.module_utils._host import Host, Result
@@ -170,6 +171,7 @@ CHANGES = {
     "a new hard link to an old file": lambda top: os.link(top / "other", top / "dir/new link"),
     "a hard link to an old symlink": lambda top: os.link(top / "link", top / "dir/new link", follow_symlinks=False),
     "a hard link removed": lambda top: (top / "dir/hard link").unlink(),
+    "a hard link rewritten and removed": lambda top: (overwrite(top / "dir/hard link"), (top / "dir/hard link").unlink()),
     "a hard link made a file of its own": lambda top: replace(top / "dir/hard link", lambda path: path.write_text("content of file")),
     "hard links exchanged": exchange_links,
     "a file became a directory": lambda top: replace(top / "dir/file", lambda path: (path.mkdir(), (path / "below").write_text("x"))),
@@ -324,6 +326,109 @@ def test_an_interrupted_copy_is_gone_on_with(source, target, copier):
     second.final_pass()
     assert_same(source, target)
     assert (target / COPY_MARK).exists()
+
+
+@pytest.mark.runs_commands
+def test_what_an_earlier_run_left_is_trusted_where_it_is_equal(source, target, copier):
+    """Without its index every byte of it is read."""
+    copier.warm_pass()
+    _index.remove(str(target))
+    overwrite(target / "other")
+    second = Copier(copier.host, str(source), str(target))
+    second.resume()
+    assert {b"file", b"dir/file", b"link", b"whiteout"} <= second.trusted.keys()
+    assert b"other" not in second.trusted
+    second.final_pass()
+    assert_same(source, target)
+
+
+@pytest.mark.runs_commands
+def test_special_files_of_several_names_arrive(source, target, copier):
+    os.link(source / "fifo", source / "dir" / "fifo link")
+    os.link(source / "whiteout", source / "dir" / "whiteout link")
+    copier.warm_pass()
+    copier.final_pass()
+    assert_same(source, target)
+
+
+@pytest.mark.runs_commands
+def test_nothing_of_a_pass_with_errors_is_trusted(source, target, copier):
+    """It is not known which entries failed."""
+    copier.warm_pass()
+    execute = copier.host.execute
+    copier.host.execute = lambda argv, timeout, stdin: dataclasses.replace(execute(argv, timeout, stdin), rc=23 if "rsync" in argv else 0)
+    overwrite(source / "other")
+    copier.warm_pass()
+    assert copier.trusted.keys() == listing(str(source)).keys() - {b"other"}
+    assert (target / "other").read_bytes() == (source / "other").read_bytes()
+
+
+@pytest.mark.runs_commands
+@pytest.mark.parametrize(
+    ("complaint", "trusted"),
+    [
+        ("tar: ./other: Cannot open: Permission denied", False),
+        ("tar: ./other: Read error at byte 0: Input/output error", False),
+        ("tar: ./other: file changed as we read it", True),
+    ],
+)
+def test_nothing_of_a_first_pass_with_complaints_is_trusted(source, copier, complaint, trusted):
+    pipe = copier.host.pipe
+
+    def complaining(*arguments):
+        read, written = pipe(*arguments)
+        return dataclasses.replace(read, err=f"{read.err}{complaint}\n"), written
+
+    copier.host.pipe = complaining
+    copier.warm_pass()
+    assert copier.trusted.keys() == (listing(str(source)).keys() if trusted else set())
+
+
+# What the kernel tells ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.runs_commands
+def test_what_is_written_through_a_name_elsewhere_arrives(source, target, copier):
+    elsewhere = source.parent / "elsewhere"
+    os.link(source / "other", elsewhere)
+    copier.warm_pass()
+    overwrite(elsewhere)
+    copier.final_pass()
+    assert_same(source, target)
+
+
+@pytest.mark.runs_commands
+def test_a_directory_that_was_away_for_a_while_arrives_whole(source, target, copier):
+    """Its inode is the old one, and nobody tells what was made in it meanwhile."""
+    away = source.parent / "away"
+    copier.warm_pass()
+    (source / "dir").rename(away)
+    (away / "deep" / "first").touch()
+    for tracker in copier._trackers.values():
+        tracker.collect()
+    (away / "deep" / "second").touch()
+    away.rename(source / "dir")
+    copier.final_pass()
+    assert_same(source, target)
+
+
+@pytest.mark.runs_commands
+@pytest.mark.parametrize("side", ["source", "target"])
+def test_a_doubt_makes_the_last_pass_look_at_everything(source, target, copying, said, monkeypatch, side):
+    monkeypatch.setattr(_held, "_tasks", lambda: [f"/proc/{os.getpid()}"])
+    copier = Copier(Host(execute=copying.execute, pipe=copying.pipe, now=lambda: time.time() + 60, say=said.append), str(source), str(target))
+    copier.track()
+    copier.warm_pass()
+    copier._trackers[copier.source if side == "source" else copier.target]._give_up("The kernel lost events.")
+    if side == "source":
+        overwrite(source / "other")
+        copier.final_pass()
+        assert_same(source, target)
+    else:
+        (target / "stranger").touch()
+        with pytest.raises(DrydockError, match="differs from it in"):
+            copier.final_pass()
+    assert said == ["everything is looked at: The kernel lost events."]
 
 
 # While containers run -------------------------------------------------------------------------------------------

@@ -91,3 +91,16 @@ def test_store_through_a_mapping_during_a_long_sync_arrives(copier: _copy.Copier
         copier.final_pass()
 
         assert (tmp_path / "target" / "d" / "f").read_bytes()[:2] == b"v2"
+
+
+@pytest.mark.runs_commands
+def test_what_is_stored_during_a_long_sync_is_not_trusted(copier: _copy.Copier, meddler: Meddler, tmp_path: pathlib.Path) -> None:
+    """It is younger than the pass, however late the sync ends."""
+    path = tmp_path / "source" / "d" / "f"
+    path.touch()
+    clock = [os.stat(path).st_ctime + 1]
+    copier.host.now = lambda: clock[0]
+    meddler.after["sync"] = lambda: clock.__setitem__(0, clock[0] + 3600)
+    copier.warm_pass()
+
+    assert b"d/f" not in copier.trusted

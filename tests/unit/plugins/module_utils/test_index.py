@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# SPDX-FileCopyrightText: drydock.dockerd contributors
+
+"""An index is believed where it holds, and nowhere else."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import time
+
+import pytest
+from ansible_collections.drydock.dockerd.plugins.module_utils import _host, _index
+from ansible_collections.drydock.dockerd.plugins.module_utils._copy import Copier
+from ansible_collections.drydock.dockerd.plugins.module_utils._tree import Entry
+
+TRUSTED = {b".": Entry(*range(11)), b"a/b": Entry(*range(-11, 0)), b"not UTF-8: \xff\n": Entry(*range(1 << 40, (1 << 40) + 11))}
+
+
+@pytest.fixture
+def boot(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib.Path:
+    """The file that has the number of this boot."""
+    path = tmp_path / "boot_id"
+    path.write_text("first\n")
+    monkeypatch.setattr(_index, "_BOOT_ID", str(path))
+    return path
+
+
+@pytest.fixture
+def target(tmp_path: pathlib.Path, boot: pathlib.Path) -> str:
+    """A target with the index of a copy of /source."""
+    (tmp_path / "target").mkdir()
+    _index.save("/source", str(tmp_path / "target"), TRUSTED)
+    return str(tmp_path / "target")
+
+
+def test_an_index_comes_back(target: str) -> None:
+    assert _index.load("/source", target) == TRUSTED
+    assert os.listdir(target) == [_index.NAME]
+    _index.remove(target)
+    assert _index.load("/source", target) is None
+
+
+def test_an_index_holds_in_its_own_boot_and_for_its_own_copy_only(target: str, boot: pathlib.Path) -> None:
+    assert _index.load("/other", target) is None
+    os.rename(target, f"{target}-moved")
+    assert _index.load("/source", f"{target}-moved") is None
+    os.rename(f"{target}-moved", target)
+    assert _index.load("/source", target) is not None
+    boot.write_text("second\n")
+    assert _index.load("/source", target) is None
+
+
+def test_an_index_without_its_end_is_none(target: str) -> None:
+    path = pathlib.Path(target, _index.NAME)
+    whole = path.read_bytes()
+    for length in range(len(whole)):
+        path.write_bytes(whole[:length])
+        assert _index.load("/source", target) is None
+
+
+@pytest.mark.runs_commands
+def test_there_is_no_index_while_a_pass_changes_the_copy(tmp_path: pathlib.Path) -> None:
+    source, target, found = tmp_path / "source", tmp_path / "target", []
+    for one in (source, target):
+        one.mkdir()
+
+    def execute(argv, timeout, stdin):
+        if "rsync" in argv:
+            found.append(os.path.exists(target / _index.NAME))
+        return _host._run(argv, timeout, stdin)
+
+    copier = Copier(_host.Host(execute=execute, now=lambda: time.time() + 60), str(source), str(target))
+    for number, work in enumerate((copier.warm_pass, copier.warm_pass, copier.final_pass)):
+        (source / str(number)).touch()
+        work()
+        found.append((target / _index.NAME).exists())
+    # The first pass is tar's.
+    assert found == [True, False, True, False, False]
