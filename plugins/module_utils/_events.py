@@ -28,6 +28,7 @@ import shutil
 import struct
 import tempfile
 import threading
+import time
 import typing as t
 
 from . import _probe
@@ -41,6 +42,7 @@ _FILE_SYSTEMS = ("ext4", "xfs")
 # Pairs of directory and name, inodes, and directories elsewhere; each some 100 bytes of memory.
 LIMIT = 500_000
 _INTERVAL = 0.25
+_ATTEMPTS = 5
 
 # linux/fanotify.h
 _INIT = 0x1 | 0x2 | 0x10 | 0x200 | 0xC00  # CLOEXEC, NONBLOCK, UNLIMITED_QUEUE, REPORT_FID, REPORT_DFID_NAME
@@ -280,12 +282,17 @@ class Tracker:
 
     def _place(self, handle: bytes) -> bytes:
         """Where a directory is now: relative to the root, _ELSEWHERE or _GONE."""
-        try:
-            descriptor = _probe.call("open_by_handle_at", self._root, handle, os.O_PATH | os.O_CLOEXEC)
-        except OSError as exc:
-            if exc.errno != errno.ESTALE:
-                raise
-            return _GONE
+        for left in range(_ATTEMPTS, 0, -1):
+            try:
+                descriptor = _probe.call("open_by_handle_at", self._root, handle, os.O_PATH | os.O_CLOEXEC)
+                break
+            except OSError as exc:
+                if exc.errno == errno.ESTALE:
+                    return _GONE
+                # Short of memory for a moment, on a busy machine.
+                if exc.errno != errno.ENOMEM or left == 1:
+                    raise
+                time.sleep(0.01)
         try:
             path = os.readlink(b"/proc/self/fd/%d" % descriptor)
             if path.endswith(b" (deleted)") and os.fstat(descriptor).st_nlink == 0:
