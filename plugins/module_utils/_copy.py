@@ -25,6 +25,7 @@ import hashlib
 import os
 import shutil
 import stat
+import threading
 import time
 import typing as t
 
@@ -47,7 +48,7 @@ _TAR = ("--xattrs", "--xattrs-include=*", "--acls", "--numeric-owner", "--format
 _TAR_HARMLESS = (
     "file changed as we read it", "File removed before we read it", "No such file or directory", "File shrank by", "socket ignored", "Exiting with",
 )  # fmt: skip
-_TELL_SECONDS = 10
+_TELL_SECONDS, _FLUSH_SECONDS = 10, 1.0
 _IDLE = ("ionice", "-c", "3", "nice", "-n", "10")
 
 
@@ -268,11 +269,29 @@ class Copier:
         nice = _IDLE if shutil.which("ionice") else ()
         reader = (*nice, "tar", "-C", self.source, "-c", *_TAR, "--sparse", "--no-recursion", "--null", "--verbatim-files-from", "--files-from=-")
         writer = (*nice, "tar", "-C", self.target, "-x", "-p", *_TAR, "--same-owner", "--delay-directory-restore")
-        read, written = self.host.pipe(reader, writer, names, self.bandwidth_limit * 1024, Progress(self.host, whole.bytes))
+        with self._flushing():
+            read, written = self.host.pipe(reader, writer, names, self.bandwidth_limit * 1024, Progress(self.host, whole.bytes))
         self._fail_on_full_disk(written)
         if written.rc != 0:
             raise DrydockError(f"Copying {self.source} to {self.target} failed (tar rc {written.rc}): {written.words[-500:] or 'no message'}.")
         return not [line for line in read.err.splitlines() if line and not any(harmless in line for harmless in _TAR_HARMLESS)]
+
+    @contextlib.contextmanager
+    def _flushing(self) -> t.Iterator[None]:
+        """Let the target's disk work while a long copy still fills its cache, so that the sync behind it has little left."""
+        done = threading.Event()
+
+        def flush() -> None:
+            while not done.wait(_FLUSH_SECONDS):
+                self.host.run("sync", "--file-system", self.target, timeout=None)
+
+        thread = threading.Thread(target=flush, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
 
     def _send(self, now: Listing, paths: list[bytes], doomed: list[bytes], warm: bool) -> bool:
         """Delete what is too much, then let rsync copy the paths; returns whether what arrived can be trusted."""

@@ -37,8 +37,8 @@ from ._service import Systemd
 _WARM_PASSES, _SMALL_PASS = 4, 16 << 20
 # A time that shows whether a file system keeps all of it.
 _ODD_NANOSECONDS = 1_500_000_000_123_456_789
-# For a forecast: bytes a second that any disk copies, and what a container takes to start.
-_SLOW_DISK, _CONTAINER_SECONDS = 50 << 20, 0.2
+# For a forecast: bytes a second that any disk copies, what a container takes to start, and the engine's own pause before plain tcp.
+_SLOW_DISK, _CONTAINER_SECONDS, _INSECURE_SECONDS = 50 << 20, 0.2, 1.0
 
 
 @contextlib.contextmanager
@@ -169,7 +169,9 @@ class Transaction:
         if move.verify == "checksum":
             copier.compare_contents()
         running = self._engine(self.plan.before).get("/info").get("ContainersRunning") or 0
+        listens = [_addresses.parse(text) for text in addresses(self.plan.after.settings)]
         outage = self.service.last_restart_seconds() + running * _CONTAINER_SECONDS + min(seconds, sent.bytes / _SLOW_DISK)
+        outage += _INSECURE_SECONDS if _addresses.plain(listens, self.plan.after.settings) else 0
         self.outcome.forecast = {"changing_bytes": sent.bytes, "outage_seconds": round(outage, 1)}
         self.host.say(f"expected outage: about {self.outcome.forecast['outage_seconds']} s")
 
