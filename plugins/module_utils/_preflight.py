@@ -391,7 +391,7 @@ def _place_findings(host: Host, state: State, move: Move, request: Request) -> t
         return
     if os.path.isdir(move.target):
         names = {name for name in os.listdir(move.target) if name != "lost+found" and not name.startswith(_roots.KEPT)}
-        if names and _tree.COPY_MARK not in names:
+        if names and (move.rename or _tree.COPY_MARK not in names):
             yield Finding(
                 "not-empty",
                 ERROR,

@@ -109,11 +109,13 @@ def remove(path: str, inode: tuple[int, int], mountinfo: str) -> None:
     below = [mount.point for mount in _mounts.parse_mountinfo(mountinfo) if mount.point != path and _mounts.is_below(mount.point, path)]
     if below:
         raise DrydockError(f"{below[0]} is mounted below {path}, which is to be removed.", "Unmount it first, then run again.")
+    stays = [name for name in os.listdir(path) if name == "lost+found" or name.startswith(KEPT)] if os.path.ismount(path) else []
+    # The mark last: what an interrupted removal leaves is still known to be ours.
+    _files.remove_tree(path, keep=(COPY_MARK, *stays))
+    _files.remove(os.path.join(path, COPY_MARK))
     if not os.path.ismount(path):
-        _files.remove_tree(path)
+        os.rmdir(path)
         _files.sync_directory(os.path.dirname(path))
-    else:
-        _files.remove_tree(path, keep=("lost+found", *(name for name in os.listdir(path) if name.startswith(KEPT))))
 
 
 __all__ = ("KEPT", "exchange", "exchange_back", "kept_name", "left_there", "remove", "set_aside", "take_back")

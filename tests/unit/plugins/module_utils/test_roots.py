@@ -80,3 +80,16 @@ def test_kept_data_on_a_mount_point_survive_the_removal_of_the_rest(old: pathlib
     monkeypatch.setattr(os.path, "ismount", lambda path: True)
     _roots.remove(str(old), inode_of(str(old)), "")
     assert sorted(os.listdir(old)) == [f"{_roots.KEPT}1", "lost+found"]
+
+
+def test_what_an_interrupted_removal_leaves_is_still_known_as_ours(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    copy = tmp_path / "copy"
+    for name in (".drydock-copy", "a", "z"):
+        (copy / name).parent.mkdir(exist_ok=True)
+        (copy / name).touch()
+    unlink, left = os.unlink, []
+    monkeypatch.setattr(os, "unlink", lambda *args, **options: (left.append(sorted(os.listdir(copy))), unlink(*args, **options)))
+    _roots.remove(str(copy), inode_of(str(copy)), "")
+    assert not copy.exists()
+    assert len(left) == 3
+    assert all(".drydock-copy" in names for names in left)
