@@ -63,17 +63,20 @@ class FollowingActionModule(ActionBase):
         while True:
             try:
                 result = self._execute_module(module_name=f"drydock.dockerd.{self.MODULE}", module_args=args, task_vars=task_vars)
-                words = str(result.get("msg"))
-                cut_short = bool(result.get("failed")) and "exception" not in result and any(one in words for one in _CUT_SHORT)
-                locked = bool(result.get("failed")) and failures > 0 and _LOCKED in words
-                if not (cut_short or locked):
+                words = str(result.get("msg")) if result.get("failed") else ""
+                if failures and _LOCKED in words:
+                    # By the module of the attempt before.
+                    patience.lost(words)
+                    time.sleep(_PAUSE)
+                    continue
+                if "exception" in result or not any(one in words for one in _CUT_SHORT) or failures == _FAILURES:
                     return result
             except AnsibleError as exc:
                 words = str(exc)
-                failures += 1
                 # Not every error is a dropped connection: one that comes again on a connection that works is told.
-                if failures > _FAILURES:
+                if failures == _FAILURES:
                     raise
+            failures += 1
             patience.lost(words)
             self._reconnect(patience)
 
