@@ -366,6 +366,7 @@ class _Seen:
 
     :param order: all paths, sorted, so that what lay below a directory is found at once.
     :param untrusted: paths whose copy is not known to be good.
+    :param mounted: mount points, listed as what was mounted there: a container's layer, or a volume with a device.
     :param links: all names of each inode that has several.
     :param surplus: what the copy has too much.
     """
@@ -373,6 +374,7 @@ class _Seen:
     now: Listing
     order: t.List[bytes]
     untrusted: t.FrozenSet[bytes]
+    mounted: t.FrozenSet[bytes]
     links: t.Dict[t.Tuple[int, int], t.List[bytes]]
     surplus: t.FrozenSet[bytes]
 
@@ -382,12 +384,20 @@ class _Seen:
         for path, entry in now.items():
             if entry.has_links:
                 links.setdefault(entry.inode, []).append(path)
-        return cls(now, sorted(now), frozenset(path for path in now if path not in trusted), links, frozenset(surplus(now, copied)))
+        return cls(
+            now,
+            sorted(now),
+            untrusted=frozenset(path for path in now if path not in trusted),
+            mounted=frozenset(path for path, entry in now.items() if entry.dev != now[b"."].dev),
+            links=links,
+            surplus=frozenset(surplus(now, copied)),
+        )
 
     def look_again(self, source: bytes, touched: Changes, trusted: t.Mapping[bytes, Entry], copied: Listing) -> tuple[Listing, list[bytes], list[bytes]]:
         """The source as it is now, the paths to copy, and those to delete from the copy, the deepest first."""
         now = dict(self.now)
-        names = touched.paths | touched.directories
+        # What is mounted or unmounted is no event; what could not be trusted has to be seen as it is now.
+        names = touched.paths | touched.directories | self.untrusted | self.mounted
         # What was created or deleted also changed the directory that holds it.
         names |= {os.path.dirname(path) or b"." for path in names} | {b"."}
         # An event tells the name that was used; what is known by its inode alone, by another name or still open, is found by that.
@@ -413,7 +423,6 @@ class _Seen:
                 now.update(below)
                 fresh.update(below)
         paths = {path for path in fresh if path in now and trusted.get(path) != now[path]}
-        paths.update(path for path in self.untrusted if path in now)
         self._add_links(source, now, paths)
         doomed = [path for path in {*gone, *self.surplus, *fresh} if path in copied and (path not in now or not now[path].is_a(copied[path]))]
         return now, sorted(paths), sorted(doomed, reverse=True)

@@ -12,6 +12,7 @@ import os
 import pathlib
 import shutil
 import stat
+import subprocess
 import time
 
 import pytest
@@ -313,6 +314,20 @@ def test_a_first_pass_of_any_size_leaves_the_last_one_quick(source, target, copi
     copier.final_pass()
     assert_same(source, target)
     assert said == []
+
+
+@pytest.mark.runs_commands
+def test_what_was_mounted_while_containers_ran_arrives_as_it_is_without(source, target, copier):
+    """A container's layer, or a volume with a device: nothing tells that it was unmounted, and below it may lie what nobody saw."""
+    for name in ("dir", "empty"):
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=700", "tmpfs", source / name], check=True)
+    try:
+        copier.warm_pass()
+    finally:
+        for name in ("dir", "empty"):
+            subprocess.run(["umount", source / name], check=True)
+    copier.final_pass()
+    assert_same(source, target)
 
 
 @pytest.mark.runs_commands
