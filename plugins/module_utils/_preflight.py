@@ -121,9 +121,8 @@ def preflight(
     if plan.steps:
         findings += list(_room_findings(host))
     for doomed in plan.doomed:
-        for mount in state.mounts:
-            if mount.point != doomed.path and _mounts.is_below(mount.point, doomed.path):
-                findings.append(Finding("mount-in-old", ERROR, f"{mount.point} is mounted below {doomed.path}, which is to be removed.", "Unmount it first."))
+        for point in _mounts.points_below(doomed.path, state.mounts):
+            findings.append(Finding("mount-in-old", ERROR, f"{point} is mounted below {doomed.path}, which is to be removed.", "Unmount it first."))
     if plan.effect == "none" and plan.why and state.pid:
         findings.append(
             Finding(
@@ -322,9 +321,9 @@ def _move_findings(host: Host, state: State, moves: t.Sequence[Move], request: R
         )
     for move in moves:
         yield from _place_findings(host, state, move, request)
-        for mount in state.mounts:
-            if mount.point != move.source and _mounts.is_below(mount.point, move.source) and not _is_dockers(mount.point[len(move.source) + 1 :], move, state):
-                yield Finding("mount-below", ERROR, f"{mount.point} is mounted below the old {move.what} and is not Docker's.", "Unmount it first.")
+        for point in _mounts.points_below(move.source, state.mounts):
+            if not _is_dockers(point[len(move.source) + 1 :], move, state):
+                yield Finding("mount-below", ERROR, f"{point} is mounted below the old {move.what} and is not Docker's.", "Unmount it first.")
         yield from _reader_findings(state, move)
     yield from _containerd_findings(state, moves)
     for container in state.inventory.containers.values():

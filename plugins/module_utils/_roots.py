@@ -126,7 +126,7 @@ def remove(path: str, inode: tuple[int, int], mountinfo: str) -> None:
     """
     if inode_of(path) != inode:
         raise DrydockError(f"{path} is not the directory that it was.", "Look what it is, and remove it by hand.")
-    below = [mount.point for mount in _mounts.parse_mountinfo(mountinfo) if mount.point != path and _mounts.is_below(mount.point, path)]
+    below = _mounts.points_below(path, _mounts.parse_mountinfo(mountinfo))
     if below:
         raise DrydockError(f"{below[0]} is mounted below {path}, which is to be removed.", "Unmount it first, then run again.")
     stays = [name for name in os.listdir(path) if name == "lost+found" or name.startswith(KEPT)] if os.path.ismount(path) else []

@@ -21,7 +21,7 @@ import socket
 import time
 import typing as t
 
-from . import _addresses, _containerd, _containers, _daemon_json, _files, _keys, _notes, _roots, _stored_paths, _tree
+from . import _addresses, _containerd, _containers, _daemon_json, _files, _keys, _mounts, _notes, _roots, _stored_paths, _tree
 from ._copy import Copier, full_disk
 from ._engine import Engine
 from ._errors import DrydockError, EngineError
@@ -271,8 +271,7 @@ class Transaction:
         shims = [pid for pid in os.listdir("/proc") if pid.isdigit() and _is_shim(pid)]
         if shims:
             raise DrydockError(f"{len(shims)} containers outlived the daemon's stop (containerd-shim {', '.join(shims)}).", "Stop them, then run again.")
-        points = [line.split(" ")[4] for line in (_files.read(self.host.places.mountinfo) or "").splitlines()]
-        for point in sorted((one for one in points if one.startswith(source + "/")), reverse=True):
+        for point in _mounts.points_below(source, _mounts.parse_mountinfo(_files.read(self.host.places.mountinfo) or "")):
             self.host.must("umount", point)
 
     def _do_reload_units(self) -> None:
