@@ -243,22 +243,12 @@ def make_plan(state: State, request: Request, units_directory: str, daemon_json_
     owners = {name: ask for name, ask in owners.items() if ask.settings or ask.drop_ins}
     drop_ins = {name: text for ask in owners.values() for name, text in ask.drop_ins.items()}
 
-    ours = {**state.unit.ours, **_containerds(state)}
-    files = []
-    for name in sorted({*ours, *drop_ins}):
-        change = FileChange(os.path.join(units_directory, drop_in_file(name)), ours.get(name), drop_ins.get(name))
-        if change.before != change.after:
-            files.append(change)
+    files = _drop_in_changes(state, drop_ins, units_directory)
     if settings != state.daemon_json:
         files.append(FileChange(daemon_json_path, state.daemon_json_text, _daemon_json.render(settings)))
     for aim in (data, containerd):
-        if aim.path and not aim.moving and not os.path.exists(os.path.join(aim.path, aim.marker)):
-            if aim.runs:
-                files.append(FileChange(os.path.join(aim.path, aim.marker), None, ""))
-            elif aim.known:
-                sentence = f"The {aim.what} {aim.path} is not there: its daemon is down, and {aim.marker_before} is missing in it."
-                problems.append(DrydockError(sentence, "Mount the right file system there and start the daemon, then run again."))
-        problems += aim.problems
+        files += _missing_marker(aim)
+        problems += [*_lost(aim), *aim.problems]
 
     run = uuid.uuid4().hex[:12]
     moves = {aim.tree: _move(state, request, aim, run) for aim in (data, containerd) if aim.moving}
@@ -294,6 +284,24 @@ def make_plan(state: State, request: Request, units_directory: str, daemon_json_
         history=tuple(dataclasses.replace(one, kept="") if request.state == "cleaned" else one for one in state.history),
     )
     return plan, problems
+
+
+def _drop_in_changes(state: State, drop_ins: t.Mapping[str, str], units_directory: str) -> list[FileChange]:
+    ours = {**state.unit.ours, **_containerds(state)}
+    changes = [FileChange(os.path.join(units_directory, drop_in_file(name)), ours.get(name), drop_ins.get(name)) for name in sorted({*ours, *drop_ins})]
+    return [change for change in changes if change.before != change.after]
+
+
+def _missing_marker(aim: _Aim) -> list[FileChange]:
+    """The marker of a root that is where it should be, and in use: only then is it known to be the right one."""
+    return [FileChange(os.path.join(aim.path, aim.marker), None, "")] if aim.path and aim.lacks_marker and aim.runs else []
+
+
+def _lost(aim: _Aim) -> t.Iterator[DrydockError]:
+    """A root that is where it should be by its path, and is not there: without its marker it may be an empty mount point."""
+    if aim.lacks_marker and not aim.runs and aim.known:
+        sentence = f"The {aim.what} {aim.path} is not there: its daemon is down, and {aim.marker_before} is missing in it."
+        yield DrydockError(sentence, "Mount the right file system there and start the daemon, then run again.")
 
 
 def _move(state: State, request: Request, aim: _Aim, run: str) -> Move:
@@ -397,6 +405,11 @@ class _Aim:
     @property
     def what(self) -> str:
         return "data root" if self.tree == DATA_ROOT else "root of containerd"
+
+    @property
+    def lacks_marker(self) -> bool:
+        """Whether it is to stay where it is, and has no marker there."""
+        return bool(self.path) and not self.moving and not os.path.exists(os.path.join(self.path or "/", self.marker))
 
     @property
     def known(self) -> bool:
