@@ -19,7 +19,6 @@ from ._daemon_json import DATA_ROOT_OWNER, Ask, Owners
 from ._errors import DrydockError
 from ._notes import Past, inode_of
 from ._observe import State, addresses, find_socket
-from ._service import SERVICE
 
 # What a drop-in template writes where the name of the marker file in the data root belongs.
 MARKER_MARK = "@data_root_marker@"
@@ -207,11 +206,7 @@ def make_plan(state: State, request: Request, units_directory: str, daemon_json_
     owners = {name: ask for name, ask in owners.items() if ask.settings or ask.drop_ins}
     drop_ins = {name: text for ask in owners.values() for name, text in ask.drop_ins.items()}
 
-    files = []
-    for name in sorted({*state.unit.ours, *drop_ins}):
-        change = FileChange(os.path.join(units_directory, SERVICE + ".d", name), state.unit.ours.get(name), drop_ins.get(name))
-        if change.before != change.after:
-            files.append(change)
+    files = [FileChange(*change) for change in state.unit.changes(units_directory, drop_ins)]
     if settings != state.daemon_json:
         files.append(FileChange(daemon_json_path, state.daemon_json_text, _daemon_json.render(settings)))
     if path and not moving and not os.path.exists(os.path.join(path, marker)):
@@ -235,7 +230,7 @@ def make_plan(state: State, request: Request, units_directory: str, daemon_json_
         restores=request.state == "restored",
     )
     before, after = state.in_force, state.effective(settings, drop_ins)
-    effect, why = _effect(state, request, before, after, files, bool(path) and moving)
+    effect, why = _effect(state, request, before, after, drop_ins, bool(path) and moving)
     plan = Plan(
         files=tuple(files),
         effect=effect,
@@ -358,13 +353,14 @@ def differing_keys(state: State, before: t.Mapping[str, t.Any], after: t.Mapping
     return sorted(key for key in {*before, *after} if value(before, key) != value(after, key))
 
 
-def _effect(state: State, request: Request, before: dict[str, t.Any], after: dict[str, t.Any], files: list[FileChange], moving: bool) -> tuple[str, list[str]]:
+def _effect(state: State, request: Request, before: dict[str, t.Any], after: dict[str, t.Any], drop_ins: dict[str, str], moving: bool) -> tuple[str, list[str]]:
     """How much the daemon is disturbed, and by what."""
     if not state.pid:
         return "none", []
     keys = differing_keys(state, before, after)
     why = [f"{key}: {json.dumps(before.get(key))} -> {json.dumps(after.get(key))}" for key in keys]
-    why += [f"drop-in {os.path.basename(one.path)}" for one in files if one.path.endswith(".conf") and _unit.needs_restart(one.before, one.after)]
+    ours = state.unit.ours
+    why += [f"drop-in {name}" for name in sorted({*ours, *drop_ins}) if _unit.needs_restart(ours.get(name), drop_ins.get(name))]
     if moving:
         return "restart", why
     if not why or request.restart == "never":

@@ -23,7 +23,7 @@ from ._host import Host
 from ._journal import JOURNAL_ROOM
 from ._observe import State, addresses
 from ._plan import Move, Plan, Request, drop_in_problems
-from ._service import Systemd
+from ._sysv import service_of
 
 ERROR, WARNING = "error", "warning"
 
@@ -295,7 +295,10 @@ def _path_findings(path: str) -> t.Iterator[Finding]:
 def _move_findings(host: Host, state: State, move: Move, request: Request) -> t.Iterator[Finding]:
     if not state.pid:
         yield Finding(
-            "daemon-down", ERROR, "The daemon is not running, so what has to arrive cannot be known.", "Start it, then run again: systemctl start docker."
+            "daemon-down",
+            ERROR,
+            "The daemon is not running, so what has to arrive cannot be known.",
+            f"Start it, then run again: {service_of(host).start_command}.",
         )
         return
     if request.restart == "never" and request.state != "prepared":
@@ -430,7 +433,7 @@ def _is_persistent(host: Host, state: State, mount: _mounts.Mount) -> bool:
 def _space_findings(host: Host, move: Move) -> tuple[Forecast, list[Finding]]:
     now = _tree.listing(move.source)
     tree = _tree.totals(now)
-    restart = Systemd(host).last_restart_seconds()
+    restart = service_of(host).last_restart_seconds()
     if move.rename:
         return Forecast(tree.bytes, tree.files, 0, 0, restart), []
     there = os.statvfs(_mounts.nearest_directory(move.target))
