@@ -198,16 +198,26 @@ def worker() -> int:
     try:
         return min(map(int, pathlib.Path("/sys/fs/cgroup/system.slice/drydock-dockerd.service/cgroup.procs").read_text().split()))
     except FileNotFoundError:
-        ours = b"worker.pyz\0run\0"
-        return min(int(path.parent.name) for path in pathlib.Path("/proc").glob("[0-9]*/cmdline") if path.read_bytes().endswith(ours))
+        return min(pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if command_of(pid).endswith(b"worker.pyz\0run\0"))
+
+
+def command_of(pid: int) -> bytes:
+    try:
+        return pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
 
 
 def strike_at(step: str, how: str) -> None:
     journal = pathlib.Path("/var/lib/drydock/dockerd/journal/log.jsonl")
     begun = f'"event": "begin", "step": "{step}"'
-    while not journal.exists() or begun not in journal.read_text():
+    # The search for the worker takes its time; the steps behind the one that is waited for do not.
+    while not journal.exists() or '"event": "begin"' not in journal.read_text():
         time.sleep(0.0005)
-    os.kill(worker(), signal.SIGKILL if how == "kill-at" else signal.SIGSTOP)
+    pid = worker()
+    while begun not in journal.read_text():
+        time.sleep(0.0005)
+    os.kill(pid, signal.SIGKILL if how == "kill-at" else signal.SIGSTOP)
     if how == "freeze-at":
         pathlib.Path("/run/lab-frozen").touch()
 

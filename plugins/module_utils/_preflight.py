@@ -353,9 +353,9 @@ def _move_findings(host: Host, state: State, move: Move, request: Request) -> t.
 def _reader_findings(state: State, move: Move) -> t.Iterator[Finding]:
     """Processes of the host that have files open below the old root, such as shippers of logs: they would go on with the old ones.
 
-    (What containers have open shows by its path in the container, and dockerd is stopped.)
+    (What containers have open shows by its path in the container; dockerd is stopped, and with it a containerd of its own.)
     """
-    for pid in (name for name in os.listdir("/proc") if name.isdigit() and int(name) != state.pid):
+    for pid in (name for name in os.listdir("/proc") if name.isdigit() and state.pid not in (int(name), _parent_of(name))):
         below = sorted(name for name in _open_files(pid) if name.startswith(move.source + "/"))
         if below:
             command = (_files.read(f"/proc/{pid}/comm") or "?").strip()
@@ -365,6 +365,12 @@ def _reader_findings(state: State, move: Move) -> t.Iterator[Finding]:
                 f"Process {pid} ({command}) has files open below the old data root, {below[0]} for example, and will not notice the move.",
                 "Restart it afterwards.",
             )
+
+
+def _parent_of(pid: str) -> int:
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stream:
+        return int(stream.read().rpartition(")")[2].split()[1])
+    return 0
 
 
 def _open_files(pid: str) -> t.Iterator[str]:
