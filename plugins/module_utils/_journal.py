@@ -113,7 +113,11 @@ class Journal:
         """
         service = service_of(self._host)
         if isinstance(service, SysV):
-            return service.guard_boot()
+            service.guard_boot()
+        else:
+            self._install_recovery_unit(command)
+
+    def _install_recovery_unit(self, command: str) -> None:
         unit = f"""[Unit]
 Description=Undo an interrupted change of the Docker daemon
 DefaultDependencies=no
@@ -133,7 +137,6 @@ ExecStart={command}
         if not os.path.islink(wants):
             _files.retry_when_full(lambda: os.symlink(path, wants))
             _files.sync_directory(os.path.dirname(wants))
-        return None
 
     def plan(self) -> dict[str, t.Any]:
         """The plan of the open transaction."""

@@ -26,8 +26,8 @@ from ._service import Systemd, Unit, complaint
 # Assignments of the init script itself; it sources the other file behind them.
 _ASSIGNMENT = re.compile(r"^(?:export )?[A-Z_]+=.*$", re.MULTILINE)
 _VARIABLES = ("DOCKERD", "DOCKER_OPTS", "DOCKER_PIDFILE", "DOCKER_SSD_PIDFILE", "DOCKER_LOGFILE")
-# How much of dockerd's log is looked at, and how long start-stop-daemon may take to come to its work.
-_LOG_BYTES, _GRACE = 1 << 20, 5.0
+# How much of dockerd's log is looked at, how long start-stop-daemon may take to come to its work, and a call of the script to end.
+_LOG_BYTES, _GRACE, _CALL = 1 << 20, 5.0, 60.0
 _TIMED = re.compile(r'^time="([0-9T:-]+)\.?(\d*)Z?[^"]*" .*?msg="((?:[^"\\]|\\.)*)"', re.MULTILINE)
 
 
@@ -185,8 +185,14 @@ class SysV:
         self.guard_boot()
         _files.write(places.held, _block.held(command))
         _files.write(places.hold, "")
-        # Who has read the file before may still be about to start or kill the daemon.
-        while any(_is_call_of(places.init_script, pid) for pid in os.listdir("/proc") if pid.isdigit()):
+        self._wait_for_calls()
+
+    def _wait_for_calls(self) -> None:
+        """Who has read the file before it held may still be about to start or kill the daemon."""
+        until = time.monotonic() + _CALL
+        while pids := [pid for pid in os.listdir("/proc") if pid.isdigit() and _is_call_of(self.host.places.init_script, pid)]:
+            if time.monotonic() > until:
+                raise DrydockError(f"Process {pids[0]} has been calling {self.host.places.init_script} for {_CALL:g} s.", "End it, then run again.")
             self.host.sleep(0.02)
 
     def is_held(self) -> bool:
