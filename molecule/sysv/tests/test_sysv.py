@@ -114,6 +114,15 @@ def test_info_tells_who_asked_for_what(host: t.Any) -> None:
     assert info["config"]["labels"]["source"] == DEFAULTS
 
 
+def test_what_only_systemd_has_is_refused(host: t.Any) -> None:
+    ask = {"owner": "listen", "settings": {"hosts": ["fd://"]}}
+    result = run_module(host, json.dumps(ask), "daemon_config", check=True)
+    assert (result["failed"], "fd:// needs docker.socket" in result["msg"]) == (True, True)
+    ask = {"owner": "options", "drop_ins": [{"name": "zz-limits.conf", "content": "[Service]\nLimitNOFILE=4096\n"}]}
+    result = run_module(host, json.dumps(ask), "daemon_config", check=True)
+    assert (result["failed"], "zz-limits.conf sets LimitNOFILE, which only systemd knows" in result["msg"]) == (True, True)
+
+
 # Boots with and without the disk ---------------------------------------------------------------------------------
 
 
