@@ -46,8 +46,9 @@ def as_it_was(picture: dict[str, t.Any]) -> dict[str, tuple[str, str]]:
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> t.Iterator[None]:
-    """The daemon's journal beside a failed test."""
+    """What the daemon said beside a failed test."""
     report = (yield).get_result()
     host = getattr(item, "funcargs", {}).get("host")
     if report.when == "call" and report.failed and host is not None:
-        report.sections.append(("journal of docker.service", host.run("journalctl --unit docker.service --no-pager --lines 60").stdout))
+        words = host.run("journalctl --unit docker.service --no-pager --lines 60 || tail --lines 60 /var/log/docker.log").stdout
+        report.sections.append(("words of dockerd", words))

@@ -27,7 +27,7 @@ docker create --name "$name" --hostname "${name##*-}" --label "drydock-lab=$pref
 [ "$first" = /init.sh ] || docker cp "$here$first" "$name:$first" >/dev/null 2>&1
 docker start "$name" >/dev/null
 for _ in $(seq 120); do
-    case $(docker exec "$name" systemctl is-system-running 2>/dev/null || true) in
+    case $(docker exec "$name" /init.sh state 2>/dev/null || true) in
         running | degraded) exec docker exec "$name" docker info --format 'docker {{.ServerVersion}}' ;;
     esac
     sleep 0.5

@@ -166,12 +166,11 @@ def snapshot() -> dict[str, object]:
     images = {line.split()[0]: line.split()[1] for line in docker("images", "--all", "--no-trunc", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}").splitlines()}
     networks = sorted(docker("network", "ls", "--format", "{{.Name}}").splitlines())
     sockets = subprocess.run(["ss", "-H", "-l", "-t", "-x", "-n", "-p"], check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
-    pid = subprocess.run(["systemctl", "show", "--property=MainPID", "--value", "docker.service"], check=True, stdout=subprocess.PIPE, text=True).stdout
     return {
         "root": info["DockerRootDir"],
         "listens": sorted({line.split()[4] for line in sockets if '"dockerd"' in line and ("docker.sock" in line or line.startswith("tcp"))}),
         "driver": info["Driver"],
-        "pid": int(pid),
+        "pid": int(pathlib.Path("/run/docker.pid").read_text()),
         "containers": containers,
         "volumes": volumes,
         "images": images,
@@ -194,14 +193,31 @@ def configuration(files_only: bool) -> str:
     return "\n".join(lines)
 
 
+def worker() -> int:
+    """The worker's own process: the first one of its unit, or the one whose command ends with its operation."""
+    try:
+        return min(map(int, pathlib.Path("/sys/fs/cgroup/system.slice/drydock-dockerd.service/cgroup.procs").read_text().split()))
+    except FileNotFoundError:
+        return min(pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if command_of(pid).endswith(b"worker.pyz\0run\0"))
+
+
+def command_of(pid: int) -> bytes:
+    try:
+        return pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
 def strike_at(step: str, how: str) -> None:
     journal = pathlib.Path("/var/lib/drydock/dockerd/journal/log.jsonl")
     begun = f'"event": "begin", "step": "{step}"'
-    while not journal.exists() or begun not in journal.read_text():
+    # The search for the worker takes its time; the steps behind the one that is waited for do not.
+    while not journal.exists() or '"event": "begin"' not in journal.read_text():
         time.sleep(0.0005)
-    # The worker itself is the first process of its unit, whatever it has started.
-    pids = pathlib.Path("/sys/fs/cgroup/system.slice/drydock-dockerd.service/cgroup.procs").read_text().split()
-    os.kill(min(map(int, pids)), signal.SIGKILL if how == "kill-at" else signal.SIGSTOP)
+    pid = worker()
+    while begun not in journal.read_text():
+        time.sleep(0.0005)
+    os.kill(pid, signal.SIGKILL if how == "kill-at" else signal.SIGSTOP)
     if how == "freeze-at":
         pathlib.Path("/run/lab-frozen").touch()
 

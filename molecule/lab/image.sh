@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # SPDX-FileCopyrightText: drydock.dockerd contributors
 #
-# Build the lab image of one Debian suite and print its name: a real systemd, a real dockerd, nothing mocked.
+# Build the lab image of one Debian suite and print its name: a real init, a real dockerd, nothing mocked. 'sysv' is trixie without systemd.
 #
 #   molecule/lab/image.sh trixie
 #
@@ -22,10 +22,23 @@ if docker image inspect "$image" >/dev/null 2>&1; then
     exit 0
 fi
 
-packages="systemd systemd-sysv dbus sudo docker.io iptables python3 rsync iproute2 procps e2fsprogs acl attr busybox-static ca-certificates"
+packages="sudo docker.io iptables python3 rsync iproute2 procps e2fsprogs acl attr busybox-static ca-certificates"
 case $suite in
     bullseye | bookworm) ;;                   # the client is part of docker.io
     *) packages="$packages docker-cli" ;;
+esac
+# What nobody on a lab host waits for, and for SysV what a container lacks: terminals, and the right to raise limits.
+case $suite in
+    sysv)
+        release=trixie
+        packages="$packages sysvinit-core sysv-rc initscripts kmod"
+        settle='rm -f "$1"/etc/rcS.d/*hwclock* && sed -i "/getty/d" "$1/etc/inittab" && echo "ulimit() { :; }" >>"$1/etc/default/docker"'
+        ;;
+    *)
+        release=$suite
+        packages="$packages systemd systemd-sysv dbus"
+        settle='chroot "$1" systemctl mask apt-daily.timer apt-daily-upgrade.timer getty.target console-getty.service systemd-logind.service'
+        ;;
 esac
 
 # The lab must not stop working when a mirror's copy of the testing suite is a few days old.
@@ -44,8 +57,8 @@ if ! [ -s "$archive" ]; then
         --customize-hook="copy-in $here/init.sh /" \
         --customize-hook='chmod 0755 "$1/init.sh"' \
         --customize-hook='rm -rf "$1"/var/lib/apt/lists/* "$1"/var/cache/apt/*' \
-        --customize-hook='chroot "$1" systemctl mask apt-daily.timer apt-daily-upgrade.timer getty.target console-getty.service systemd-logind.service' \
-        "$suite" "$archive.part" ${mirror:+"$mirror"} >"$cache/$suite.log" 2>&1 || {
+        --customize-hook="$settle" \
+        "$release" "$archive.part" ${mirror:+"$mirror"} >"$cache/$suite.log" 2>&1 || {
         tail -n 20 "$cache/$suite.log" >&2
         exit 1
     }

@@ -93,4 +93,23 @@ def plain(addresses: t.Iterable[Address], settings: t.Mapping[str, t.Any]) -> li
     return [address for address in addresses if address.scheme == "tcp"]
 
 
-__all__ = ("DEFAULT_HOST", "Address", "parse", "plain", "verifies_clients")
+def addresses(settings: t.Mapping[str, t.Any]) -> list[str]:
+    """The listen addresses of a configuration."""
+    return list(settings.get("hosts") or [DEFAULT_HOST])
+
+
+def find_socket(listens: t.Iterable[str], systemd_socket: str | None) -> str | None:
+    """The unix socket behind a list of listen addresses; fd:// is the one that docker.socket listens on."""
+    for text in listens:
+        try:
+            address = parse(text)
+        except DrydockError:
+            continue
+        if address.scheme == "unix":
+            return address.path
+        if address.scheme == "fd":
+            return systemd_socket
+    return None
+
+
+__all__ = ("DEFAULT_HOST", "Address", "addresses", "find_socket", "parse", "plain", "verifies_clients")

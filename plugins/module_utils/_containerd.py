@@ -18,6 +18,7 @@ import typing as t
 from . import _files
 from ._host import Host
 from ._service import CONTAINERD, Systemd, Unit
+from ._sysv import SysV
 
 # containerd's owner among those who ask for drop-ins.
 OWNER = "containerd"
@@ -46,8 +47,10 @@ class Containerd:
         return without_root(self.unit.command)
 
 
-def observe(host: Host, service: Systemd, our_names: t.Container[str]) -> Containerd | None:
+def observe(host: Host, service: Systemd | SysV, our_names: t.Container[str]) -> Containerd | None:
     """Observe it; None where it is no unit of its own: dockerd then runs one with its data below the data root."""
+    if not isinstance(service, Systemd):
+        return None
     unit = service.read_if_there(CONTAINERD, our_names)
     if unit is None:
         return None

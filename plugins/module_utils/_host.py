@@ -52,8 +52,26 @@ class Places:
     run: str = "/run/drydock-dockerd.run"
     progress: str = "/run/drydock-dockerd.progress"
     result: str = "/run/drydock-dockerd.result"
+    worker: str = "/run/drydock-dockerd.worker"
+    worker_log: str = "/run/drydock-dockerd.log"
+    init_script: str = "/etc/init.d/docker"
+    init_defaults: str = "/etc/default/docker"
+    held: str = "/run/drydock-dockerd.held"
+    stopping: str = "/run/drydock-dockerd.stopping"
+    booted: str = "/run/drydock-dockerd.booted"
     fstab: str = "/etc/fstab"
     mountinfo: str = "/proc/self/mountinfo"
+
+    @property
+    def program(self) -> str:
+        """The worker's program."""
+        return os.path.join(self.state, "worker.pyz")
+
+
+def process_identity(pid: int) -> str:
+    """A process that no other one is mistaken for: its id and when it started, in ticks since boot (proc(5))."""
+    with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stream:
+        return f"{pid}:{stream.read().rpartition(')')[2].split()[19]}"
 
 
 def _run(argv: t.Sequence[str], timeout: float | None, stdin: bytes | None) -> Result:
@@ -135,4 +153,4 @@ class Host:
         return result
 
 
-__all__ = ("Host", "Places", "Result")
+__all__ = ("Host", "Places", "Result", "process_identity")

@@ -22,6 +22,7 @@ import typing as t
 from . import _files
 from ._errors import DrydockError
 from ._host import Host
+from ._sysv import SysV, service_of
 
 # The unit that runs at boot while a journal is open, before anything of Docker, and what pulls it in.
 RECOVERY_UNIT = "drydock-dockerd-recovery.service"
@@ -108,8 +109,15 @@ class Journal:
     def guard_boot(self, command: str) -> None:
         """Let a boot that finds this journal open recover before the daemon starts.
 
-        :param command: what the recovery unit runs.
+        :param command: what the recovery unit runs; docker's init script runs the same.
         """
+        service = service_of(self._host)
+        if isinstance(service, SysV):
+            service.guard_boot()
+        else:
+            self._install_recovery_unit(command)
+
+    def _install_recovery_unit(self, command: str) -> None:
         unit = f"""[Unit]
 Description=Undo an interrupted change of the Docker daemon
 DefaultDependencies=no
@@ -180,6 +188,9 @@ ExecStart={command}
         _files.sync_directory(self._host.places.state)
         for name in (_WANTS, RECOVERY_UNIT):
             _files.remove(os.path.join(self._host.places.units, name))
+        service = service_of(self._host)
+        if isinstance(service, SysV):
+            service.unguard_boot()
         return last
 
 

@@ -12,14 +12,16 @@ import os
 import re
 import typing as t
 
-from . import _addresses, _containerd, _daemon_json, _files, _keys, _mounts, _notes, _unit
+from . import _containerd, _daemon_json, _files, _keys, _mounts, _notes, _unit
+from ._addresses import addresses, find_socket
 from ._containerd import Containerd
 from ._daemon_json import Owners
 from ._engine import Engine
 from ._errors import DrydockError, EngineError
-from ._host import Host
+from ._host import Host, process_identity
 from ._notes import Past
-from ._service import CONTAINERD, Systemd, Unit
+from ._service import CONTAINERD, Unit
+from ._sysv import service_of
 
 DEFAULT_DATA_ROOT = "/var/lib/docker"
 
@@ -156,17 +158,6 @@ class State:
         return bool(self.pid) and self.effective(self.daemon_json, self.unit.ours) != self.in_force
 
 
-def addresses(settings: t.Mapping[str, t.Any]) -> list[str]:
-    """The listen addresses of a configuration."""
-    return list(settings.get("hosts") or [_addresses.DEFAULT_HOST])
-
-
-def process_identity(pid: int) -> str:
-    """A process that no other one is mistaken for: its id and when it started, in ticks since boot (proc(5))."""
-    with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stream:
-        return f"{pid}:{stream.read().rpartition(')')[2].split()[19]}"
-
-
 def settled_settings(settled: t.Mapping[str, t.Any], pid: int, settings: dict[str, t.Any]) -> dict[str, t.Any]:
     """daemon.json as a running daemon was proved to have it in force; the file itself where we proved nothing of this process."""
     if pid and settled.get("process") == process_identity(pid):
@@ -181,26 +172,12 @@ def running_flags(pid: int) -> dict[str, t.Any]:
     return _unit.flags_as_settings(flag for flag in _unit.parse_flags(argv) if flag.key != "restart")
 
 
-def find_socket(listens: t.Iterable[str], systemd_socket: str | None) -> str | None:
-    """The unix socket behind a list of listen addresses; fd:// is the one that docker.socket listens on."""
-    for text in listens:
-        try:
-            address = _addresses.parse(text)
-        except DrydockError:
-            continue
-        if address.scheme == "unix":
-            return address.path
-        if address.scheme == "fd":
-            return systemd_socket
-    return None
-
-
 def observe(host: Host) -> State:
     """Observe the daemon of a host.
 
     :raises DrydockError: no engine, an unreadable daemon.json, or a running daemon that does not answer.
     """
-    service = Systemd(host)
+    service = service_of(host)
     notes = _notes.load(host)
     names = {name for ask in notes.owners.values() for name in ask.drop_ins}
     unit = service.read(names)

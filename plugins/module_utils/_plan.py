@@ -19,7 +19,7 @@ from ._daemon_json import DATA_ROOT_OWNER, Ask, Owners
 from ._errors import DrydockError
 from ._notes import Past, inode_of
 from ._observe import State, addresses, find_socket
-from ._service import CONTAINERD, SERVICE
+from ._service import CONTAINERD
 
 # What a drop-in template writes where the name of the marker file in the data root belongs.
 MARKER_MARK = "@data_root_marker@"
@@ -254,23 +254,24 @@ def make_plan(state: State, request: Request, units_directory: str, daemon_json_
     moves = {aim.tree: _move(state, request, aim, run) for aim in (data, containerd) if aim.moving}
     cuts_over = request.state in ("relocated", "restored")
     before, after = state.in_force, state.effective(settings, _dockers(drop_ins))
-    effect, why = _effect(state, request, before, after, files, cuts_over and bool(moves))
-    of_containerd = (
-        [_unit_command(state.containerd, texts) for texts in (_containerds(state), drop_ins)] if containerd.moving and state.containerd else [(), ()]
-    )
+    effect, why = _effect(state, request, before, after, drop_ins, cuts_over and bool(moves))
+    commands: list[tuple[str, ...]] = [(), ()]
+    if containerd.moving and state.containerd:
+        unit = state.containerd.unit
+        commands = [tuple(unit.effective(texts)) for texts in (unit.ours, _of_containerd(drop_ins))]
     plan = Plan(
         files=tuple(files),
         effect=effect,
         why=tuple(why),
         move=moves.get(DATA_ROOT) if cuts_over else None,
         containerd=moves.get(CONTAINERD_ROOT) if cuts_over else None,
-        before=Side(tuple(state.unit.effective(state.unit.ours)), before, state.socket, state.data_root, of_containerd[0]),
+        before=Side(tuple(state.unit.effective(state.unit.ours)), before, state.socket, state.data_root, commands[0]),
         after=Side(
             tuple(state.unit.effective(_dockers(drop_ins))),
             after,
             find_socket(addresses(after), state.systemd_socket),
             path if data.moving and path else state.data_root,
-            of_containerd[1],
+            commands[1],
         ),
         file_settings=settings,
         owners=owners,
@@ -287,9 +288,8 @@ def make_plan(state: State, request: Request, units_directory: str, daemon_json_
 
 
 def _drop_in_changes(state: State, drop_ins: t.Mapping[str, str], units_directory: str) -> list[FileChange]:
-    ours = {**state.unit.ours, **_containerds(state)}
-    changes = [FileChange(os.path.join(units_directory, drop_in_file(name)), ours.get(name), drop_ins.get(name)) for name in sorted({*ours, *drop_ins})]
-    return [change for change in changes if change.before != change.after]
+    containerd = state.containerd.unit.changes(units_directory, _of_containerd(drop_ins)) if state.containerd else ()
+    return [FileChange(*change) for change in (*containerd, *state.unit.changes(units_directory, _dockers(drop_ins)))]
 
 
 def _missing_marker(aim: _Aim) -> list[FileChange]:
@@ -321,23 +321,14 @@ def _move(state: State, request: Request, aim: _Aim, run: str) -> Move:
     )
 
 
-def drop_in_file(name: str) -> str:
-    """Where a drop-in lies below the directory of units: docker.service's, unless it names another unit's directory."""
-    return name if "/" in name else os.path.join(SERVICE + ".d", name)
-
-
 def _dockers(drop_ins: t.Mapping[str, str]) -> dict[str, str]:
+    """The drop-ins of docker.service: those that name no other unit's directory."""
     return {name: text for name, text in drop_ins.items() if "/" not in name}
 
 
-def _containerds(state: State) -> dict[str, str]:
-    """containerd's drop-ins of ours, as they lie there, under the names by which owners know them."""
-    return {f"{CONTAINERD}.d/{name}": text for name, text in (state.containerd.unit.ours if state.containerd else {}).items()}
-
-
-def _unit_command(containerd: _containerd.Containerd, drop_ins: t.Mapping[str, str]) -> tuple[str, ...]:
-    """containerd's command with these drop-ins."""
-    return tuple(containerd.unit.effective({os.path.basename(name): text for name, text in drop_ins.items() if name.startswith(CONTAINERD)}))
+def _of_containerd(drop_ins: t.Mapping[str, str]) -> dict[str, str]:
+    """The drop-ins of containerd.service, by their names there."""
+    return {os.path.basename(name): text for name, text in drop_ins.items() if name.startswith(f"{CONTAINERD}.d/")}
 
 
 def _concerns(ask: Ask, request: Request, data: _Aim, containerd: _Aim) -> bool:
@@ -506,13 +497,14 @@ def differing_keys(state: State, before: t.Mapping[str, t.Any], after: t.Mapping
     return sorted(key for key in {*before, *after} if value(before, key) != value(after, key))
 
 
-def _effect(state: State, request: Request, before: dict[str, t.Any], after: dict[str, t.Any], files: list[FileChange], moving: bool) -> tuple[str, list[str]]:
+def _effect(state: State, request: Request, before: dict[str, t.Any], after: dict[str, t.Any], drop_ins: dict[str, str], moving: bool) -> tuple[str, list[str]]:
     """How much the daemon is disturbed, and by what."""
     if not state.pid:
         return "none", []
     keys = differing_keys(state, before, after)
     why = [f"{key}: {json.dumps(before.get(key))} -> {json.dumps(after.get(key))}" for key in keys]
-    why += [f"drop-in {os.path.basename(one.path)}" for one in files if one.path.endswith(".conf") and _unit.needs_restart(one.before, one.after)]
+    ours, asked = state.unit.ours, _dockers(drop_ins)
+    why += [f"drop-in {name}" for name in sorted({*ours, *asked}) if _unit.needs_restart(ours.get(name), asked.get(name))]
     if moving:
         return "restart", why
     if not why or request.restart == "never":
@@ -557,7 +549,6 @@ __all__ = (
     "Side",
     "describe",
     "differing_keys",
-    "drop_in_file",
     "drop_in_problems",
     "make_plan",
 )

@@ -23,7 +23,7 @@ from ._host import Host
 from ._journal import JOURNAL_ROOM
 from ._observe import State, addresses
 from ._plan import CONTAINERD_ROOT, Move, Plan, Request, drop_in_problems
-from ._service import Systemd
+from ._sysv import service_of
 
 ERROR, WARNING = "error", "warning"
 
@@ -296,7 +296,10 @@ def _path_findings(path: str, what: str) -> t.Iterator[Finding]:
 def _move_findings(host: Host, state: State, moves: t.Sequence[Move], request: Request) -> t.Iterator[Finding]:
     if not state.pid:
         yield Finding(
-            "daemon-down", ERROR, "The daemon is not running, so what has to arrive cannot be known.", "Start it, then run again: systemctl start docker."
+            "daemon-down",
+            ERROR,
+            "The daemon is not running, so what has to arrive cannot be known.",
+            f"Start it, then run again: {service_of(host).start_command}.",
         )
         return
     if request.restart == "never" and request.state != "prepared":
@@ -369,10 +372,10 @@ def _containerd_findings(state: State, moves: t.Sequence[Move]) -> t.Iterator[Fi
 def _reader_findings(state: State, move: Move) -> t.Iterator[Finding]:
     """Processes of the host that have files open below the old root, such as shippers of logs: they would go on with the old ones.
 
-    (What containers have open shows by its path in the container, and dockerd is stopped.)
+    (What containers have open shows by its path in the container; dockerd is stopped, and with it a containerd of its own.)
     """
-    daemons = (state.pid, state.containerd.pid if state.containerd else 0)
-    for pid in (name for name in os.listdir("/proc") if name.isdigit() and int(name) not in daemons):
+    daemons = {state.pid, state.containerd.pid if state.containerd else 0} - {0}
+    for pid in (name for name in os.listdir("/proc") if name.isdigit() and not daemons & {int(name), _parent_of(name)}):
         below = sorted(name for name in _open_files(pid) if name.startswith(move.source + "/"))
         if below:
             command = (_files.read(f"/proc/{pid}/comm") or "?").strip()
@@ -382,6 +385,12 @@ def _reader_findings(state: State, move: Move) -> t.Iterator[Finding]:
                 f"Process {pid} ({command}) has files open below the old {move.what}, {below[0]} for example, and will not notice the move.",
                 "Restart it afterwards.",
             )
+
+
+def _parent_of(pid: str) -> int:
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stream:
+        return int(stream.read().rpartition(")")[2].split()[1])
+    return 0
 
 
 def _open_files(pid: str) -> t.Iterator[str]:
@@ -454,7 +463,7 @@ def _is_persistent(host: Host, state: State, mount: _mounts.Mount) -> bool:
 
 def _space_findings(host: Host, moves: t.Sequence[Move]) -> tuple[Forecast, list[Finding]]:
     """The forecast of all moves, and whether each file system has the room for all that goes there."""
-    restart = Systemd(host).last_restart_seconds()
+    restart = service_of(host).last_restart_seconds()
     whole, left = _tree.Totals(0, 0), _tree.Totals(0, 0)
     needs: dict[int, tuple[str, _tree.Totals]] = {}
     for move in moves:

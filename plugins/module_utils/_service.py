@@ -20,6 +20,8 @@ from ._host import Host
 SERVICE = "docker.service"
 SOCKET = "docker.socket"
 CONTAINERD = "containerd.service"
+# The transient unit of the worker.
+WORKER = "drydock-dockerd.service"
 # Sorts behind every drop-in that people write, so that its word is the last one.
 HOLD_DROP_IN = "zzzz-drydock-hold.conf"
 _VENDOR_DIRECTORIES = ("/usr/local/lib/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")
@@ -62,6 +64,12 @@ class Unit:
                 return f"variable {name}"
         return self.fragment
 
+    def changes(self, directory: str, drop_ins: t.Mapping[str, str]) -> t.Iterator[tuple[str, str | None, str | None]]:
+        """The files that have to change for these drop-ins of ours: path, text now, text then; None is no file."""
+        for name in sorted({*self.ours, *drop_ins}):
+            if self.ours.get(name) != drop_ins.get(name):
+                yield os.path.join(directory, os.path.basename(self.fragment) + ".d", name), self.ours.get(name), drop_ins.get(name)
+
 
 def _command(texts: t.Iterable[str]) -> list[str]:
     lines = _unit.values(texts, "Service", "ExecStart")
@@ -85,6 +93,9 @@ class Systemd:
 
     host: Host
     with_containerd: bool = False
+    log: t.ClassVar[str] = "'journalctl -u docker'"
+    start_command: t.ClassVar[str] = "systemctl start docker"
+    worker_log: t.ClassVar[str] = "'journalctl -u drydock-dockerd'"
 
     def show(self, unit: str, *properties: str) -> dict[str, str]:
         """Properties of a unit."""
@@ -238,11 +249,27 @@ class Systemd:
     def last_words(self, since: float) -> str:
         """dockerd's own complaint since a moment, without time stamps."""
         log = self.host.run("journalctl", "--unit", SERVICE, "--since", f"@{since:.6f}", "--output", "cat", "--no-pager").out
-        complaints = [line for line in log.splitlines() if re.search(r"failed to |level=(fatal|error)|unable to configure|drydock:|panic:", line)]
-        if not complaints:
-            return ""
-        match = re.search(r'msg="((?:[^"\\]|\\.)*)"', complaints[-1])
-        return (match[1].replace('\\"', '"') if match else complaints[-1]).strip().rstrip(".")
+        return complaint(log)
+
+    def start_worker(self, program: t.Sequence[str]) -> None:
+        """Start the worker in a transient unit, which recovers when the worker is gone, however it ended."""
+        self.host.must(
+            "systemd-run", f"--unit={WORKER}", "--collect", "--quiet", "--description=A change of the Docker daemon", "--property=TimeoutStopSec=infinity",
+            f"--property=ExecStopPost={' '.join(program)} recover", *program, "run",
+        )  # fmt: skip
+
+    def worker_is_active(self) -> bool:
+        """Whether the worker or its recovery is under way."""
+        return self.host.run("systemctl", "show", WORKER, "--property=ActiveState", "--value").out.strip() not in ("inactive", "failed", "")
 
 
-__all__ = ("CONTAINERD", "HOLD_DROP_IN", "SERVICE", "SOCKET", "Systemd", "Unit")
+def complaint(log: str) -> str:
+    """The last complaint in what dockerd said, without time stamps."""
+    complaints = [line for line in log.splitlines() if re.search(r"failed to |level=(fatal|error)|unable to configure|drydock:|panic:", line)]
+    if not complaints:
+        return ""
+    match = re.search(r'msg="((?:[^"\\]|\\.)*)"', complaints[-1])
+    return (match[1].replace('\\"', '"') if match else complaints[-1]).strip().rstrip(".")
+
+
+__all__ = ("CONTAINERD", "HOLD_DROP_IN", "SERVICE", "SOCKET", "Systemd", "Unit", "complaint")

@@ -17,7 +17,7 @@ from ._host import Host
 from ._observe import State, observe
 from ._plan import Plan, Request, make_plan
 from ._preflight import ERROR, preflight
-from ._service import Systemd
+from ._sysv import service_of
 from ._transaction import locked
 
 
@@ -82,7 +82,7 @@ def _steps(state: State, plan: Plan, wanted: str) -> list[str]:
 
 
 def _stop_or_start(host: Host, plan: Plan, step: str, ready_timeout: int) -> str:
-    service = Systemd(host)
+    service = service_of(host)
     if step == "stop":
         service.stop()
         return "Stopped the daemon and its socket."

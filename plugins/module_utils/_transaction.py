@@ -31,7 +31,8 @@ from ._notes import Notes, Past
 from ._observe import Inventory, addresses, process_identity, take_inventory
 from ._outcome import Moved, Outcome
 from ._plan import DATA_ROOT, Move, Plan, Side
-from ._service import CONTAINERD, Systemd
+from ._service import CONTAINERD
+from ._sysv import service_of
 
 # More warm passes than this never paid; a pass that sends less than the second number is the last one.
 _WARM_PASSES, _SMALL_PASS = 4, 16 << 20
@@ -69,7 +70,7 @@ class Transaction:
         self.host = host
         self.plan = plan
         self.journal = journal
-        self.service = Systemd(host, with_containerd=plan.containerd is not None)
+        self.service = service_of(host, with_containerd=plan.containerd is not None)
         self.outcome = Outcome()
         self._stopped_at: float | None = None
         self._copiers: dict[str, Copier] = {}
@@ -432,7 +433,7 @@ class Transaction:
         except Exception as exc:
             return DrydockError(f"Failed at '{step}': {sentence}. Undoing failed as well: {_words(exc)[0]}. The next run tries again.", hint)
         evidence = self.close()
-        return DrydockError(f"Failed at '{step}': {sentence}. {restored} Evidence: {evidence} and 'journalctl -u docker'.", hint)
+        return DrydockError(f"Failed at '{step}': {sentence}. {restored} Evidence: {evidence} and {self.service.log}.", hint)
 
     def undo(self) -> str:
         """Undo what the journal says was begun, in reverse; prove the old state; returns a sentence about what was restored."""
@@ -533,7 +534,7 @@ class Transaction:
 
 def settle(host: Host, plan: Plan, outcome: Outcome | None = None) -> None:
     """Record what was proved to be in force in this process of dockerd, so that the next plan knows what it still lacks, and the move."""
-    pid = Systemd(host).main_pid()
+    pid = service_of(host).main_pid()
     pending = plan.effect == "none" and plan.why
     in_force = plan.before.settings if pending else plan.file_settings
     settled = {"process": process_identity(pid), "settings": in_force} if pid else {}

@@ -9,35 +9,36 @@ Neither a lost connection nor a killed module ends it. When it is killed itself,
 dies, the recovery unit does so at the next boot, before the daemon starts; and the next run of any module does what is left.
 
 An action plugin does not wait in the module: it gets a command back, and asks that for news and for the end as often as it likes,
-over as many connections as it takes. So the lock is free although the worker still runs, and whoever gets it asks for the worker's
-unit first: he follows that one, or waits for its end.
+over as many connections as it takes. So the lock is free although the worker still runs, and whoever gets it asks for the worker
+first: he follows that one, or waits for its end. Without systemd a supervisor of ours is to the worker what its unit is there.
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import io
 import json
 import os
+import subprocess
 import sys
 import traceback
 import typing as t
 import zipfile
 
 from . import _files
-from ._errors import DrydockError
+from ._errors import CommandFailed, DrydockError
 from ._host import Host
 from ._journal import Journal
 from ._outcome import report
 from ._plan import Plan
+from ._sysv import service_of
 from ._transaction import Transaction, recover
 
-UNIT = "drydock-dockerd.service"
 _PACKAGE = "drydock_dockerd"
 # How long one question for news waits for them, how often it looks, and how often it asks systemd, in seconds.
 _NEWS_SECONDS, _LOOK_SECONDS, _ASK_SECONDS = 20.0, 0.2, 2.0
 _SILENT_END = "The worker ended without a word, and so did its recovery."
-_SILENT_HINT = "Run again: the next run recovers. See 'journalctl -u drydock-dockerd'."
 
 
 # On the module's side --------------------------------------------------------------------------------------------
@@ -58,17 +59,14 @@ def perform(host: Host, plan: Plan, planned: dict[str, t.Any], run: str, earlier
     journal = Journal(host)
     journal.create(plan.to_data())
     program = make_program()
-    _files.retry_when_full(lambda: _write_bytes(_program(host), program))
-    journal.guard_boot(f"{_command(host)} boot")
+    _files.retry_when_full(lambda: _write_bytes(host.places.program, program))
+    journal.guard_boot(f"{' '.join(_command(host))} boot")
     if not plan.long:
         return mention(earlier, {**planned, **report(plan, Transaction(host, plan, journal).run(), planned)})
     _files.remove(host.places.result)
     _files.write(host.places.run, json.dumps({"run": run, "planned": planned, "earlier": earlier}), 0o600)
     _files.write(host.places.progress, "", 0o600)
-    host.must(
-        "systemd-run", f"--unit={UNIT}", "--collect", "--quiet", "--description=A change of the Docker daemon", "--property=TimeoutStopSec=infinity",
-        f"--property=ExecStopPost={_command(host)} recover", sys.executable, _program(host), "run",
-    )  # fmt: skip
+    service_of(host).start_worker(_command(host))
     if run:
         return _to_follow(host, attached=False)
     return _told(_wait(host))
@@ -132,7 +130,7 @@ def make_program() -> bytes:
 
 def _to_follow(host: Host, attached: bool) -> dict[str, t.Any]:
     """Not a result yet: how an action plugin gets it."""
-    return {"changed": False, "follow": _command(host), "attached": attached}
+    return {"changed": False, "follow": " ".join(_command(host)), "attached": attached}
 
 
 def _wait(host: Host) -> dict[str, t.Any]:
@@ -141,7 +139,7 @@ def _wait(host: Host) -> dict[str, t.Any]:
         host.sleep(0.1)
     text = _files.read(host.places.result)
     if text is None:
-        raise DrydockError(_SILENT_END, _SILENT_HINT)
+        raise DrydockError(_SILENT_END, _silent_hint(host))
     _files.remove(host.places.result)
     return json.loads(text)
 
@@ -156,16 +154,16 @@ def _end_of(end: dict[str, t.Any]) -> str:
     return end.get("error") or end["result"]["msg"]
 
 
+def _silent_hint(host: Host) -> str:
+    return f"Run again: the next run recovers. See {service_of(host).worker_log}."
+
+
 def _is_active(host: Host) -> bool:
-    return host.run("systemctl", "show", UNIT, "--property=ActiveState", "--value").out.strip() not in ("inactive", "failed", "")
+    return service_of(host).worker_is_active()
 
 
-def _program(host: Host) -> str:
-    return os.path.join(host.places.state, "worker.pyz")
-
-
-def _command(host: Host) -> str:
-    return f"{sys.executable} {_program(host)}"
+def _command(host: Host) -> list[str]:
+    return [sys.executable, host.places.program]
 
 
 def _write_bytes(path: str, content: bytes) -> None:
@@ -182,11 +180,11 @@ def _write_bytes(path: str, content: bytes) -> None:
 
 
 def main() -> None:
-    """Run, recover, clean up at boot, give news or forget the end, as the first argument says."""
+    """Run, supervise, recover, clean up at boot, give news or forget the end, as the first argument says."""
     host = Host()
     host.say = lambda line: _say(host, line)
     operation, *rest = sys.argv[1:]
-    {"run": _run, "recover": _recover, "boot": _at_boot, "news": _news, "heard": _heard}[operation](host, *rest)
+    {"run": _run, "supervise": _supervise, "recover": _recover, "boot": _at_boot, "news": _news, "heard": _heard}[operation](host, *rest)
 
 
 def _say(host: Host, line: str) -> None:
@@ -207,8 +205,14 @@ def _run(host: Host) -> None:
     _files.write(host.places.result, json.dumps(end), 0o600)
 
 
+def _supervise(host: Host) -> None:
+    """What the worker's unit does under systemd: run it, and recover when it is gone, however it ended."""
+    for operation in ("run", "recover"):
+        subprocess.run([*_command(host), operation], stdin=subprocess.DEVNULL, check=False)
+
+
 def _recover(host: Host) -> None:
-    """The worker's unit runs this when the worker is gone, however it ended."""
+    """Its unit or supervisor runs this when the worker is gone, however it ended."""
     try:
         sentence = recover(host)
     except Exception as exc:
@@ -228,7 +232,8 @@ def _at_boot(host: Host) -> None:
         return
     transaction = Transaction(host, Plan.from_data(journal.plan()), journal)
     transaction.undo_files()
-    host.run("systemctl", "daemon-reload")
+    with contextlib.suppress(CommandFailed):
+        transaction.service.reload_units()
     print(f"An interrupted change was undone; evidence: {transaction.close()}", flush=True)
 
 
@@ -244,7 +249,7 @@ def _news(host: Host, offset: str) -> None:
             break
         host.sleep(_LOOK_SECONDS)
         waited += _LOOK_SECONDS
-    end = None if active else json.loads(_files.read(host.places.result) or json.dumps({"error": _SILENT_END, "hint": _SILENT_HINT}))
+    end = None if active else json.loads(_files.read(host.places.result) or json.dumps({"error": _SILENT_END, "hint": _silent_hint(host)}))
     print(json.dumps({"lines": whole.decode("utf-8", "replace").splitlines(), "offset": at + len(whole), "active": active, "end": end}))
 
 

@@ -10,7 +10,7 @@ version_added: 0.1.0
 author:
   - drydock.dockerd contributors (@drydock)
 description:
-  - Asks the running daemon, its process and systemd, not only the files. Changes nothing and starts nothing.
+  - Asks the running daemon, its process and the init system, not only the files. Changes nothing and starts nothing.
 extends_documentation_fragment:
   - drydock.dockerd.common.info
 options: {}
@@ -62,7 +62,7 @@ dockerd:
       type: list
       elements: str
     unit:
-      description: The file of docker.service.
+      description: The file of docker.service, or docker's init script.
       type: str
     drop_ins:
       description: File names of the collection's drop-ins (C(ours)) and paths of all others (C(foreign)).

@@ -10,34 +10,12 @@ import re
 import typing as t
 
 import pytest
+from trees import unexpected
 
 from conftest import as_it_was
 
 NEW = "/mnt/data/docker"
 
-# What the daemon itself writes when it starts, on every new root and every old one. Everything else has to be equal.
-DAEMONS_OWN = {
-    r"\.|overlay2|volumes|runtimes|tmp|buildkit/executor": {"mtime"},
-    # Our marker.
-    r"\.drydock-root-[0-9a-f]{12}": {"new"},
-    r"tmp/moby-detect-rro\d+": {"new", "missing"},
-    # Databases that it opens for writing. What is in them is asked for through the API.
-    r"network/files/local-kv\.db|volumes/metadata\.db|buildkit/(cache|metadata_v2|snapshots|containerdmeta)\.db": {"mtime", "size", "content", "blocks"},
-    r"buildkit/executor/resolv\.conf": {"missing"},
-    # A node with the number of the file system that the root lies on.
-    r"volumes/backingFsBlockDev": {"mtime", "device"},
-    # Paths are made anew in each container's file; the daemon writes both files again. Their content has a test of its own.
-    r"containers/ID": {"mtime"},
-    r"containers/ID/config\.v2\.json": {"mtime", "size", "content"},
-    r"containers/ID/hostconfig\.json": {"mtime"},
-    # The heartbeat goes on.
-    r"volumes/beat/_data/log": {"mtime", "size", "content", "blocks"},
-}
-# What a container's start writes, for those that were started.
-STARTED = {
-    r"containers/ID/(hostname|hosts|resolv\.conf|resolv\.conf\.hash)": {"mtime", "size", "content"},
-    r"overlay2/LAYER(/work(/work)?)?": {"mtime"},
-}
 # Of a container's file: what a start sets anew. (Engine 20.10.5 has been seen, seldom, to note a container that it ended with itself as stopped by hand.)
 SET_BY_A_START = re.compile(r"/(State|NetworkSettings|RestartCount|HasBeenManuallyStopped)\b|/MountPoints/.*/ID$")
 
@@ -68,20 +46,7 @@ def differences(host: t.Any, kept: str) -> dict[str, list[str]]:
 
 
 def test_whole_tree_is_equal_but_for_what_the_daemon_writes(differences: dict[str, list[str]], started: dict[str, str], inner: str) -> None:
-    unexpected = {}
-    for path, what in differences.items():
-        short = ("/" + path).removeprefix(inner).lstrip("/") or "."
-        allowed: set[str] = set()
-        for pattern, facts in DAEMONS_OWN.items():
-            if re.fullmatch(pattern.replace("ID", "[0-9a-f]{64}"), short):
-                allowed |= facts
-        for container, layer in started.items():
-            for pattern, facts in STARTED.items():
-                if re.fullmatch(pattern.replace("ID", container).replace("LAYER", layer), short):
-                    allowed |= facts
-        if set(what) - allowed:
-            unexpected[path] = what
-    assert not unexpected
+    assert not unexpected(differences, started, inner)
 
 
 def test_comparer_looked_at_the_torture_tree(host: t.Any, kept: str, inner: str) -> None:
