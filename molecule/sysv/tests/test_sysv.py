@@ -115,7 +115,8 @@ def test_info_tells_who_asked_for_what(host: t.Any) -> None:
 
 
 def test_what_only_systemd_has_is_refused(host: t.Any) -> None:
-    ask = {"owner": "listen", "settings": {"hosts": ["fd://"]}}
+    drop_in = {"name": "zz-drydock-listen.conf", "content": "[Service]\nExecStart=\nExecStart=@dockerd_command@\n"}
+    ask: dict[str, t.Any] = {"owner": "listen", "settings": {"hosts": ["unix:///var/run/docker.sock", "fd://"]}, "drop_ins": [drop_in]}
     result = run_module(host, json.dumps(ask), "daemon_config", check=True)
     assert (result["failed"], "fd:// needs docker.socket" in result["msg"]) == (True, True)
     ask = {"owner": "options", "drop_ins": [{"name": "zz-limits.conf", "content": "[Service]\nLimitNOFILE=4096\n"}]}
