@@ -216,6 +216,16 @@ def test_states(host: t.Any, before: dict[str, t.Any]) -> None:
     assert_all_is_there(snapshot(host), before)
 
 
+def test_daemon_that_does_not_start_is_undone_and_its_own_words_are_told(host: t.Any, before: dict[str, t.Any]) -> None:
+    files = host.check_output("md5sum /etc/default/docker /etc/docker/daemon.json")
+    result = run_module(host, json.dumps({"owner": "options", "settings": {"bridge": "nosuch0"}}), "daemon_config")
+    assert result["failed"]
+    assert "bridge device with non default name nosuch0 must be created manually. The old configuration was restored" in result["msg"]
+    assert "/var/log/docker.log" in result["msg"]
+    assert host.check_output("md5sum /etc/default/docker /etc/docker/daemon.json") == files
+    assert_all_is_there(snapshot(host), before)
+
+
 # A stop that takes its time --------------------------------------------------------------------------------------
 
 
