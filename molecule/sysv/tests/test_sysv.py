@@ -115,7 +115,8 @@ def test_info_tells_who_asked_for_what(host: t.Any) -> None:
 
 
 def test_what_only_systemd_has_is_refused(host: t.Any) -> None:
-    ask = {"owner": "listen", "settings": {"hosts": ["fd://"]}}
+    drop_in = {"name": "zz-drydock-listen.conf", "content": "[Service]\nExecStart=\nExecStart=@dockerd_command@\n"}
+    ask: dict[str, t.Any] = {"owner": "listen", "settings": {"hosts": ["unix:///var/run/docker.sock", "fd://"]}, "drop_ins": [drop_in]}
     result = run_module(host, json.dumps(ask), "daemon_config", check=True)
     assert (result["failed"], "fd:// needs docker.socket" in result["msg"]) == (True, True)
     ask = {"owner": "options", "drop_ins": [{"name": "zz-limits.conf", "content": "[Service]\nLimitNOFILE=4096\n"}]}
@@ -212,6 +213,16 @@ def test_states(host: t.Any, before: dict[str, t.Any]) -> None:
     assert (started["failed"], started["changed"]) == (False, True)
     assert not run_module(host, "state=started", "daemon_state")["changed"]
     start_what_policies_left(host)
+    assert_all_is_there(snapshot(host), before)
+
+
+def test_daemon_that_does_not_start_is_undone_and_its_own_words_are_told(host: t.Any, before: dict[str, t.Any]) -> None:
+    files = host.check_output("md5sum /etc/default/docker /etc/docker/daemon.json")
+    result = run_module(host, json.dumps({"owner": "options", "settings": {"bridge": "nosuch0"}}), "daemon_config")
+    assert result["failed"]
+    assert "bridge device with non default name nosuch0 must be created manually. The old configuration was restored" in result["msg"]
+    assert "/var/log/docker.log" in result["msg"]
+    assert host.check_output("md5sum /etc/default/docker /etc/docker/daemon.json") == files
     assert_all_is_there(snapshot(host), before)
 
 
