@@ -132,7 +132,8 @@ def _inspect(engine: Engine, names: t.Container[str] | None) -> t.Iterator[dict[
 def _last_exit_code(engine: Engine, one: Container) -> int:
     """How it ended last time, of which the engine keeps nothing once it runs again but for a line among its last events."""
     only = json.dumps({"type": ["container"], "event": ["die"], "container": [one.id]})
-    lines = engine.get_bytes("/events", since=1, until=engine.get("/info")["SystemTime"], filters=only).splitlines()
+    until = f"{seconds(engine.get('/info')['SystemTime']):.6f}"
+    lines = engine.get_bytes("/events", since=1, until=until, filters=only).splitlines()
     return int(json.loads(lines[-1])["Actor"]["Attributes"].get("exitCode", 0)) if lines else one.exit_code
 
 
