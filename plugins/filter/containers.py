@@ -17,9 +17,9 @@ def containers_archives(listed: t.Any) -> list[str]:
     return [str(item["image_archive"]) for item in _call(_wanted.to_list, listed) if isinstance(item, dict) and item.get("image_archive")]
 
 
-def containers_plan(listed: t.Any, now: dict[str, t.Any], purge: t.Any) -> dict[str, t.Any]:
+def containers_plan(listed: t.Any, now: dict[str, t.Any], purge: t.Any, check: bool = False) -> dict[str, t.Any]:
     """What has to be done, or why nothing may be."""
-    return _call(lambda: _wanted.plan(listed, now, boolean(purge) if str(purge).strip() else False))
+    return _call(lambda: _wanted.plan(listed, now, boolean(purge) if str(purge).strip() else False, check))
 
 
 def containers_trouble(listed: t.Any, before: list[dict[str, t.Any]], after: list[dict[str, t.Any]]) -> list[str]:

@@ -41,11 +41,12 @@ def to_list(value: t.Any) -> list[t.Any]:
     return list(value)
 
 
-def plan(listed: t.Any, now: t.Mapping[str, t.Any], purge: bool) -> dict[str, t.Any]:
+def plan(listed: t.Any, now: t.Mapping[str, t.Any], purge: bool, check: bool = False) -> dict[str, t.Any]:
     """What has to be done.
 
     :param listed: the wanted list as it was typed.
     :param now: what module containers_info found, with the contents of the archives.
+    :param check: nothing will be created, so nothing may be asked for that has to be there for docker_container in check mode.
     :returns: refusals (sentences; with one nothing may be done), then, in this order, archives to load, images to pull, volumes and
         networks to create, names of containers to remove, the arguments of docker_container by name, and the names of those that have
         ended and may stay so (present), and of those to watch.
@@ -65,7 +66,7 @@ def plan(listed: t.Any, now: t.Mapping[str, t.Any], purge: bool) -> dict[str, t.
         "volumes": [name for name in _unique(name for item in items for name in _volumes(item)) if name not in now["volumes"]],
         "networks": [name for name in _unique(name for item in items for name in _networks(item)) if name not in now["networks"]],
         "remove": extra,
-        "arguments": {item["name"]: _arguments(item, item["name"] in ended) for item in items},
+        "arguments": {item["name"]: _arguments(item, item["name"] in ended, now["networks"] if check else None) for item in items},
         "present": ended,
         "watched": [item["name"] for item in items if _is_to_run(item)],
     }
@@ -177,9 +178,12 @@ def _may_stay_ended(item: Item, one: t.Mapping[str, t.Any] | None) -> bool:
     return not item.get("state") and one is not None and one["state"] in _ENDED and lets_end(policy_of(item), one["exit_code"])
 
 
-def _arguments(item: Item, ended: bool) -> dict[str, t.Any]:
-    """The item as docker_container takes it."""
+def _arguments(item: Item, ended: bool, networks: t.Sequence[str] | None) -> dict[str, t.Any]:
+    """The item as docker_container takes it; with networks, only those of its own that are among them."""
     mine = {"labels": {**(item.get("labels") or {}), LABEL: OURS}, "state": item.get("state") or ("present" if ended else "started")}
+    if networks is not None and item.get("networks"):
+        missing = set(_networks(item)) - set(networks)
+        mine["networks"] = [one for one in item["networks"] if not (isinstance(one, dict) and one.get("name") in missing)]
     return {**{key: value for key, value in item.items() if key != "image_archive"}, **mine}
 
 

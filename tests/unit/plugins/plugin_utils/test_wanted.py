@@ -186,6 +186,13 @@ def test_arguments_are_the_item_with_the_label():
     assert plan({**item, "state": "stopped"})["arguments"]["web"]["state"] == "stopped"
 
 
+def test_in_check_mode_networks_that_are_only_planned_are_not_asked_for():
+    item = {"name": "web", "image": "web", "networks": [{"name": "front"}, {"name": "bridge"}]}
+    assert plan(item)["arguments"]["web"]["networks"] == item["networks"]
+    found = _wanted.plan([item], now(), False, check=True)
+    assert (found["networks"], found["arguments"]["web"]["networks"]) == (["front"], [{"name": "bridge"}])
+
+
 @pytest.mark.parametrize(
     ("policy", "exit_code", "state", "stays"),
     [
