@@ -61,7 +61,7 @@ def plan(listed: t.Any, now: t.Mapping[str, t.Any], purge: bool, check: bool = F
     ended = [item["name"] for item in items if _may_stay_ended(item, containers.get(item["name"]))]
     return {
         "refusals": [],
-        "archives": _unique(item["image_archive"] for item in items if item.get("image_archive") and not _is_loaded(item, now)),
+        "archives": _unique(item["image_archive"] for item in items if item.get("image_archive") and _is_made(item) and not _is_loaded(item, now)),
         "images": _unique(item["image"] for item in items if _has_to_be_pulled(item, now)),
         "volumes": [name for name in _unique(name for item in items for name in _volumes(item)) if name not in now["volumes"]],
         "networks": [name for name in _unique(name for item in items for name in _networks(item)) if name not in now["networks"]],
@@ -210,11 +210,13 @@ def _is_loaded(item: Item, now: t.Mapping[str, t.Any]) -> bool:
 
 
 def _has_to_be_pulled(item: Item, now: t.Mapping[str, t.Any]) -> bool:
-    return bool(item.get("image")) and not item.get("image_archive") and item.get("state") != "absent" and not _ids(item["image"], now["images"])
+    return bool(item.get("image")) and not item.get("image_archive") and _is_made(item) and not _ids(item["image"], now["images"])
 
 
 def _image_refusals(item: Item, now: t.Mapping[str, t.Any]) -> list[str]:
     path, image = item.get("image_archive"), item.get("image")
+    if not _is_made(item):
+        return []
     if not path:
         if _has_to_be_pulled(item, now) and str(item.get("pull")).lower() in ("never", "false", "no"):
             return [f"Image {image} of container {item['name']} is not there, and pull: {item['pull']} forbids to fetch it. Give its image_archive."]

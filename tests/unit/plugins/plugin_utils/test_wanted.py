@@ -120,6 +120,12 @@ def test_archive_that_cannot_be_read():
     assert refusals({"name": "web", "image": "web:3", "image_archive": "/a.tar"}, there=there) == ["No such file."]
 
 
+def test_what_is_to_be_absent_needs_no_archive():
+    there = now(archives={"/a.tar": {"images": [], "error": "No such file."}})
+    found = plan({"name": "web", "image": "web:2", "image_archive": "/a.tar", "state": "absent"}, there=there)
+    assert (found["refusals"], found["archives"]) == ([], [])
+
+
 def test_archive_without_an_image_to_look_for():
     (sentence,) = refusals({"name": "web", "image_archive": "/a.tar"}, there=now(archives={"/a.tar": ARCHIVE}))
     assert "has an image_archive and no image" in sentence
