@@ -245,7 +245,7 @@ def main() -> None:
     elif command == "restore":
         restore()
     elif command == "tidy":
-        for kept in glob.glob("/var/lib/docker.drydock-kept-*") + glob.glob("/mnt/data/*.drydock-kept-*"):
+        for kept in glob.glob("/var/lib/docker*.drydock-kept-*") + glob.glob("/mnt/data/*.drydock-kept-*"):
             shutil.rmtree(kept)
             print(kept)
     else:

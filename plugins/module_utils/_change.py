@@ -45,7 +45,7 @@ def _change(host: Host, request: Request, check_mode: bool, earlier: _worker.Ear
     plan, problems = make_plan(state, request, host.places.units, host.places.daemon_json)
     findings, forecast = preflight(host, state, plan, request, problems, check_mode)
     if plan.prepares and forecast and not forecast.changed_files:
-        plan = dataclasses.replace(plan, prepares=None)
+        plan = dataclasses.replace(plan, prepares=())
     journal = Journal(host)
     if check_mode and journal.is_open:
         findings.append(Finding("interrupted", WARNING, "An interrupted change is still open; the next run recovers it first."))
@@ -73,17 +73,20 @@ def _change(host: Host, request: Request, check_mode: bool, earlier: _worker.Ear
 
 def _bookkeeping_differs(state: State, plan: Plan) -> bool:
     """Adopting what already is so changes nothing on the host; only our notes say whose it is now."""
-    return (state.owners, state.marker, state.history) != (plan.owners, plan.marker, plan.history)
+    ours = (plan.owners, plan.marker, plan.containerd_marker, plan.history)
+    return (state.owners, state.marker, state.containerd_marker, state.history) != ours
 
 
 def _forecast_words(plan: Plan, forecast: Forecast | None) -> str:
     if not plan.steps:
         return "Nothing to do."
-    if plan.move and forecast:
-        how = "rename" if plan.move.rename else "move"
-        return f"Would {how} {human(forecast.bytes)} in {forecast.files:,} files from {plan.move.source} to {plan.move.target} and restart the daemon."
+    if plan.moves and forecast:
+        how = "rename" if all(move.rename for move in plan.moves) else "move"
+        places = " and ".join(f"from {move.source} to {move.target}" for move in plan.moves)
+        return f"Would {how} {human(forecast.bytes)} in {forecast.files:,} files {places} and restart the daemon."
     if plan.prepares and forecast:
-        return f"Would copy {human(forecast.changed_bytes)} in {forecast.changed_files:,} files to {plan.prepares.target} while everything runs."
+        targets = " and ".join(move.target for move in plan.prepares)
+        return f"Would copy {human(forecast.changed_bytes)} in {forecast.changed_files:,} files to {targets} while everything runs."
     if plan.doomed:
         return f"Would remove {', '.join(one.path for one in plan.doomed)}."
     effect = {"none": "not touch the daemon", "reload": "reload the daemon", "restart": "restart the daemon"}[plan.effect]

@@ -46,6 +46,11 @@ def is_below(path: str, top: str) -> bool:
     return path == top or path.startswith(top.rstrip("/") + "/")
 
 
+def points_below(top: str, mounts: t.Iterable[Mount]) -> list[str]:
+    """What is mounted below a path, the deepest first; not on the path itself."""
+    return sorted((mount.point for mount in mounts if mount.point != top and is_below(mount.point, top)), reverse=True)
+
+
 def mount_of(path: str, mounts: t.Iterable[Mount]) -> Mount | None:
     """The mount that holds a path: the longest mount point, of equal ones the last."""
     best: Mount | None = None
@@ -71,4 +76,4 @@ def in_fstab(point: str, fstab: str) -> str | None:
     return None
 
 
-__all__ = ("Mount", "in_fstab", "is_below", "mount_of", "nearest_directory", "parse_mountinfo")
+__all__ = ("Mount", "in_fstab", "is_below", "mount_of", "nearest_directory", "parse_mountinfo", "points_below")

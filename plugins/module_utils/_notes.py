@@ -23,6 +23,8 @@ NOTES_FILE = "owners.json"
 class Past:
     """A move that was made.
 
+    :param tree: what moved, the data root or containerd's root.
+    :param run: the same for all moves of one outage.
     :param origin: the root before it.
     :param root: the root after it.
     :param kept: where the old data were set aside; empty when they were not kept, or are gone.
@@ -35,6 +37,8 @@ class Past:
     kept: str
     inode: t.Tuple[int, int]
     restored: bool
+    tree: str = "data-root"
+    run: str = ""
 
     @classmethod
     def from_data(cls, data: dict[str, t.Any]) -> Past:
@@ -53,6 +57,7 @@ class Notes:
 
     :param settled: the process of dockerd and the settings that it was proved to have in force.
     :param marker: name of the marker file in the data root.
+    :param containerd_marker: name of the one in containerd's root, empty where that is not looked after.
     :param history: moves, the newest last.
     """
 
@@ -60,6 +65,7 @@ class Notes:
     settled: t.Dict[str, t.Any]
     marker: str
     history: t.Tuple[Past, ...] = ()
+    containerd_marker: str = ""
 
     def text(self) -> str:
         """The text of the file."""
@@ -67,6 +73,7 @@ class Notes:
             "owners": {name: ask.to_data() for name, ask in self.owners.items()},
             "settled": self.settled,
             "marker": self.marker,
+            "containerd_marker": self.containerd_marker,
             "history": [dataclasses.asdict(one) for one in self.history],
         }
         return json.dumps(data, indent=2) + "\n"
@@ -80,6 +87,7 @@ def parse(text: str | None) -> Notes:
         data.get("settled", {}),
         data.get("marker", ""),
         tuple(Past.from_data(one) for one in data.get("history", [])),
+        data.get("containerd_marker", ""),
     )
 
 

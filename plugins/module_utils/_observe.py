@@ -12,13 +12,14 @@ import os
 import re
 import typing as t
 
-from . import _addresses, _daemon_json, _files, _keys, _mounts, _notes, _unit
+from . import _addresses, _containerd, _daemon_json, _files, _keys, _mounts, _notes, _unit
+from ._containerd import Containerd
 from ._daemon_json import Owners
 from ._engine import Engine
 from ._errors import DrydockError, EngineError
 from ._host import Host
 from ._notes import Past
-from ._service import Systemd, Unit
+from ._service import CONTAINERD, Systemd, Unit
 
 DEFAULT_DATA_ROOT = "/var/lib/docker"
 # The engine's zero time.
@@ -123,6 +124,8 @@ class State:
     systemd_socket: t.Optional[str]
     running_flags: t.Dict[str, t.Any]
     history: t.Tuple[Past, ...] = ()
+    containerd: t.Optional[Containerd] = None
+    containerd_marker: str = ""
 
     @property
     def version(self) -> _keys.Version:
@@ -207,7 +210,8 @@ def observe(host: Host) -> State:
     """
     service = Systemd(host)
     notes = _notes.load(host)
-    unit = service.read({name for ask in notes.owners.values() for name in ask.drop_ins})
+    names = {name for ask in notes.owners.values() for name in ask.drop_ins}
+    unit = service.read(names)
     text = _files.read(host.places.daemon_json)
     settings = _daemon_json.parse(text, host.places.daemon_json)
     pid = service.main_pid()
@@ -247,6 +251,8 @@ def observe(host: Host) -> State:
         systemd_socket=systemd_socket,
         running_flags=flags,
         history=notes.history,
+        containerd=_containerd.observe(host, service, {os.path.basename(name) for name in names if name.startswith(CONTAINERD)}),
+        containerd_marker=notes.containerd_marker,
     )
 
 

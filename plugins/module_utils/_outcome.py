@@ -11,8 +11,22 @@ import dataclasses
 import os
 import typing as t
 
-from ._plan import Plan
+from ._plan import Move, Plan
 from ._tree import human
+
+
+@dataclasses.dataclass(frozen=True)
+class Moved:
+    """A move that was made, with what it moved and where the old data are kept; that is empty when they are not."""
+
+    move: Move
+    bytes: int
+    files: int
+    kept: str
+
+    def to_data(self) -> dict[str, t.Any]:
+        """The form that modules return."""
+        return {"source": self.move.source, "target": self.move.target, "bytes": self.bytes, "files": self.files, "kept": self.kept}
 
 
 @dataclasses.dataclass
@@ -21,15 +35,18 @@ class Outcome:
 
     applied: str = "none"
     downtime: t.Optional[float] = None
-    bytes: t.Optional[int] = None
-    files: t.Optional[int] = None
-    kept: t.Optional[str] = None
+    moved: t.List[Moved] = dataclasses.field(default_factory=list)
     sent_bytes: int = 0
     sent_files: int = 0
     forecast: t.Dict[str, t.Any] = dataclasses.field(default_factory=dict)
     started: int = 0
     failures: t.List[str] = dataclasses.field(default_factory=list)
     phases: t.List[t.Dict[str, t.Any]] = dataclasses.field(default_factory=list)
+
+    @property
+    def kept(self) -> list[str]:
+        """Where old data are kept."""
+        return [one.kept for one in self.moved if one.kept]
 
 
 def report(plan: Plan, outcome: Outcome, planned: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
@@ -40,8 +57,10 @@ def report(plan: Plan, outcome: Outcome, planned: t.Mapping[str, t.Any]) -> dict
     data: dict[str, t.Any] = {"applied": outcome.applied, "msg": words(plan, outcome), "phases": outcome.phases}
     if outcome.downtime is not None:
         data["downtime_seconds"] = outcome.downtime
-    if plan.move:
-        data.update(bytes=outcome.bytes, files=outcome.files, kept=outcome.kept)
+    if outcome.moved:
+        data.update(bytes=sum(one.bytes for one in outcome.moved), files=sum(one.files for one in outcome.moved))
+        data["kept"] = next(iter(outcome.kept), None)
+        data["moves"] = [one.to_data() for one in outcome.moved]
     if outcome.failures:
         data["failed"] = True
     if outcome.forecast:
@@ -56,15 +75,16 @@ def words(plan: Plan, outcome: Outcome) -> str:
     """What happened, in the terms of the people who asked for it."""
     parts = []
     if plan.prepares:
-        sent = f"copied {human(outcome.sent_bytes)} in {outcome.sent_files:,} files to {plan.prepares.target} while everything runs"
+        targets = " and ".join(move.target for move in plan.prepares)
+        sent = f"copied {human(outcome.sent_bytes)} in {outcome.sent_files:,} files to {targets} while everything runs"
         parts.append(f"{sent}, {human(outcome.forecast.get('changing_bytes', 0))} changed meanwhile")
     if plan.doomed:
         parts.append("removed " + ", ".join(one.path for one in plan.doomed))
-    if plan.move:
-        verb = "moved back" if plan.move.restores else "moved"
-        parts.append(f"{verb} {human(outcome.bytes or 0)} in {outcome.files or 0:,} files from {plan.move.source} to {plan.move.target}")
-    elif outcome.applied == "restart":
-        parts.append("restarted the daemon")
+    for one in outcome.moved:
+        verb = "moved back" if one.move.restores else "moved"
+        parts.append(f"{verb} {human(one.bytes)} in {one.files:,} files from {one.move.source} to {one.move.target}")
+    if outcome.applied == "restart":
+        parts += [] if outcome.moved else ["restarted the daemon"]
     elif outcome.applied == "reload":
         parts.append("reloaded the daemon, nothing was interrupted")
     elif plan.files:
@@ -74,7 +94,7 @@ def words(plan: Plan, outcome: Outcome) -> str:
         parts.append(f"down for {outcome.downtime} s{forecast}")
         parts.append(f"{outcome.started} containers back")
     if outcome.kept:
-        parts.append(f"the old copy is kept in {outcome.kept}")
+        parts.append(f"the old {'copies are' if len(outcome.kept) > 1 else 'copy is'} kept in {' and '.join(outcome.kept)}")
     sentence = ", ".join(parts)
     return " ".join([sentence[:1].upper() + sentence[1:] + ".", *outcome.failures])
 

@@ -14,12 +14,12 @@ import re
 import typing as t
 import uuid
 
-from . import _addresses, _daemon_json, _keys, _mounts, _tree, _unit
+from . import _addresses, _containerd, _daemon_json, _keys, _mounts, _tree, _unit
 from ._daemon_json import DATA_ROOT_OWNER, Ask, Owners
 from ._errors import DrydockError
 from ._notes import Past, inode_of
 from ._observe import State, addresses, find_socket
-from ._service import SERVICE
+from ._service import CONTAINERD, SERVICE
 
 # What a drop-in template writes where the name of the marker file in the data root belongs.
 MARKER_MARK = "@data_root_marker@"
@@ -28,6 +28,8 @@ MARKER_PREFIX = ".drydock-root-"
 PATH_MARK = "@data_root@"
 # And for the unit that mounts its file system.
 MOUNT_MARK = "@data_root_mount@"
+# What moves; each has marks of its own.
+DATA_ROOT, CONTAINERD_ROOT = "data-root", "containerd"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +37,8 @@ class Request:
     """What one run wants of a host.
 
     :param path: the data root that is wanted, None to leave it alone.
+    :param containerd_path: the root of containerd that is wanted, likewise.
+    :param changing_limit: bytes that may still change when the daemon is to be stopped, 0 for no limit.
     :param state: relocated, prepared, cancelled, restored or cleaned.
     :param restart: auto, never or always.
     :param ready_timeout: seconds that the daemon may take to answer after a start.
@@ -51,6 +55,8 @@ class Request:
     restart: str = "auto"
     ready_timeout: int = 120
     state: str = "relocated"
+    containerd_path: t.Optional[str] = None
+    changing_limit: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,12 +70,15 @@ class FileChange:
 
 @dataclasses.dataclass(frozen=True)
 class Move:
-    """A move of the data root.
+    """A move of the data root, or of containerd's root.
 
     :param marker: the file in the new root that the unit looks for.
     :param rename: both roots are on one file system, so that nothing has to be copied.
     :param base: an older copy of the source to begin with, set aside by the move that this one takes back; empty where there is none.
     :param restores: it takes back an earlier move.
+    :param tree: which of the two it is.
+    :param run: the same for all moves of one outage.
+    :param changing_limit: bytes that may still change when the daemon is to be stopped, 0 for no limit.
     """
 
     source: str
@@ -81,6 +90,14 @@ class Move:
     rename: bool = False
     base: str = ""
     restores: bool = False
+    tree: str = DATA_ROOT
+    run: str = ""
+    changing_limit: int = 0
+
+    @property
+    def what(self) -> str:
+        """Its name for people."""
+        return "data root" if self.tree == DATA_ROOT else "root of containerd"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,12 +115,19 @@ class Side:
     :param command: dockerd's words with our drop-ins, variables expanded.
     :param settings: flags and daemon.json together.
     :param socket: the unix socket that it answers on.
+    :param containerd: the words of containerd's command, where that moves.
     """
 
     command: t.Tuple[str, ...]
     settings: t.Dict[str, t.Any]
     socket: t.Optional[str]
     data_root: str
+    containerd: t.Tuple[str, ...] = ()
+
+    @classmethod
+    def from_data(cls, data: dict[str, t.Any]) -> Side:
+        """Back from the journal's form."""
+        return cls(**{**data, "command": tuple(data["command"]), "containerd": tuple(data["containerd"])})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,6 +137,9 @@ class Plan:
     :param effect: none, reload or restart.
     :param why: what the running daemon does not have in force yet, a change each.
     :param owners: what each owner asks for from now on.
+    :param move: of the data root, and
+    :param containerd: of containerd's root, in the same outage.
+    :param prepares: what is only copied, while everything runs.
     """
 
     files: t.Tuple[FileChange, ...]
@@ -127,9 +154,21 @@ class Plan:
     driver: str
     live_restore: bool
     ready_timeout: int
-    prepares: t.Optional[Move] = None
+    prepares: t.Tuple[Move, ...] = ()
     doomed: t.Tuple[Doomed, ...] = ()
     history: t.Tuple[Past, ...] = ()
+    containerd: t.Optional[Move] = None
+    containerd_marker: str = ""
+
+    @property
+    def moves(self) -> list[Move]:
+        """All that moves in the outage."""
+        return [move for move in (self.move, self.containerd) if move]
+
+    @property
+    def copies(self) -> list[Move]:
+        """What is copied while everything runs, to move behind that or only to be prepared."""
+        return [move for move in (*self.moves, *self.prepares) if not move.rename]
 
     @property
     def long(self) -> bool:
@@ -144,8 +183,8 @@ class Plan:
     @property
     def steps(self) -> list[str]:
         """The steps in order; an empty list changes nothing."""
-        first = ["take back"] if self.move and self.move.base else []
-        first += ["warm copy"] if self.prepares or (self.move and not self.move.rename) else []
+        first = ["take back"] if any(move.base for move in self.moves) else []
+        first += ["warm copy"] if self.copies else []
         first += ["discard"] if self.doomed else []
         return [*first, *self._rest()]
 
@@ -157,8 +196,9 @@ class Plan:
             # like have to be read before the start, inside of the outage.
             covered = not any(_unit.needs_restart(one.before, one.after) for one in self.files if one.path.endswith(".conf"))
             reload_units = [] if covered else reload_units
-            data = ["rename" if self.move.rename else "final copy"] if self.move else []
-            finish = ["finish"] if self.move else []
+            data = ["final copy"] if any(not move.rename for move in self.moves) else []
+            data += ["rename"] if any(move.rename for move in self.moves) else []
+            finish = ["finish"] if self.moves else []
             return ["hold", "stop", *data, *writes, *reload_units, "commit", "start", "prove", "release", *finish]
         if self.effect == "reload":
             return ["reloading", *writes, *reload_units, "reload", "prove values", "commit"]
@@ -177,11 +217,12 @@ class Plan:
                 "files": tuple(FileChange(**one) for one in data["files"]),
                 "why": tuple(data["why"]),
                 "move": Move(**data["move"]) if data["move"] else None,
-                "prepares": Move(**data["prepares"]) if data["prepares"] else None,
+                "containerd": Move(**data["containerd"]) if data["containerd"] else None,
+                "prepares": tuple(Move(**one) for one in data["prepares"]),
                 "doomed": tuple(Doomed(one["path"], tuple(one["inode"])) for one in data["doomed"]),
                 "history": tuple(Past.from_data(one) for one in data["history"]),
-                "before": Side(**{**data["before"], "command": tuple(data["before"]["command"])}),
-                "after": Side(**{**data["after"], "command": tuple(data["after"]["command"])}),
+                "before": Side.from_data(data["before"]),
+                "after": Side.from_data(data["after"]),
                 "owners": {name: Ask(**ask) for name, ask in data["owners"].items()},
             }
         )
@@ -189,73 +230,134 @@ class Plan:
 
 def make_plan(state: State, request: Request, units_directory: str, daemon_json_path: str) -> tuple[Plan, list[DrydockError]]:
     """Plan a request; returns the plan and what of the request contradicts what is there."""
-    aim = _aim(state, request)
-    path, moving = aim.path, aim.moving
-    marker = state.marker
-    if path and (moving or not marker):
-        marker = MARKER_PREFIX + uuid.uuid4().hex[:12]
-
-    asks = [_with_data_root_keys(ask, state, path) for ask in request.asks if path or ask.owner != DATA_ROOT_OWNER or request.state == "relocated"]
+    data, containerd = _aims(state, request)
+    path = data.path
+    asks = [_with_data_root_keys(ask, state, path) for ask in request.asks if _concerns(ask, request, data, containerd)]
     if path and not any(ask.owner == DATA_ROOT_OWNER for ask in asks):
         asks.append(_with_data_root_keys(Ask(DATA_ROOT_OWNER, {"data-root": path}), state, path))
 
     settings, problems = _daemon_json.merge(state.daemon_json, state.owners, asks)
-    command = _unit.quote(_unit.without_keys(state.unit.command, settings))
-    fill = {_unit.COMMAND_MARK: command, MARKER_MARK: marker, PATH_MARK: path or "", MOUNT_MARK: _mount_unit(state, path)}
+    fill = {_unit.COMMAND_MARK: _unit.quote(_unit.without_keys(state.unit.command, settings)), **_marks(state, data), **_marks(state, containerd)}
     asks = [dataclasses.replace(ask, drop_ins={name: _fill(text, fill) for name, text in ask.drop_ins.items()}) for ask in asks]
     owners = {**state.owners, **{ask.owner: ask for ask in asks}}
     owners = {name: ask for name, ask in owners.items() if ask.settings or ask.drop_ins}
     drop_ins = {name: text for ask in owners.values() for name, text in ask.drop_ins.items()}
 
-    files = []
-    for name in sorted({*state.unit.ours, *drop_ins}):
-        change = FileChange(os.path.join(units_directory, SERVICE + ".d", name), state.unit.ours.get(name), drop_ins.get(name))
-        if change.before != change.after:
-            files.append(change)
+    files = _drop_in_changes(state, drop_ins, units_directory)
     if settings != state.daemon_json:
         files.append(FileChange(daemon_json_path, state.daemon_json_text, _daemon_json.render(settings)))
-    if path and not moving and not os.path.exists(os.path.join(path, marker)):
-        if state.pid:
-            files.append(FileChange(os.path.join(path, marker), None, ""))
-        elif state.marker:
-            sentence = f"The data root {path} is not there: its daemon is down, and {state.marker} is missing in it."
-            problems.append(DrydockError(sentence, "Mount the right file system there and start the daemon, then run again."))
+    for aim in (data, containerd):
+        files += _missing_marker(aim)
+        problems += [*_lost(aim), *aim.problems]
 
-    problems += aim.problems
-    target = path or (os.path.normpath(request.path) if request.path else "")
-    move = Move(
-        source=state.data_root,
-        target=target,
-        marker=marker,
-        keep_source=request.keep_source,
-        verify=request.verify,
-        bandwidth_limit=request.bandwidth_limit,
-        rename=moving and not aim.base and _can_rename(state, target),
-        base=aim.base,
-        restores=request.state == "restored",
+    run = uuid.uuid4().hex[:12]
+    moves = {aim.tree: _move(state, request, aim, run) for aim in (data, containerd) if aim.moving}
+    cuts_over = request.state in ("relocated", "restored")
+    before, after = state.in_force, state.effective(settings, _dockers(drop_ins))
+    effect, why = _effect(state, request, before, after, files, cuts_over and bool(moves))
+    of_containerd = (
+        [_unit_command(state.containerd, texts) for texts in (_containerds(state), drop_ins)] if containerd.moving and state.containerd else [(), ()]
     )
-    before, after = state.in_force, state.effective(settings, drop_ins)
-    effect, why = _effect(state, request, before, after, files, bool(path) and moving)
     plan = Plan(
         files=tuple(files),
         effect=effect,
         why=tuple(why),
-        move=move if path and moving else None,
-        before=Side(tuple(state.unit.effective(state.unit.ours)), before, state.socket, state.data_root),
+        move=moves.get(DATA_ROOT) if cuts_over else None,
+        containerd=moves.get(CONTAINERD_ROOT) if cuts_over else None,
+        before=Side(tuple(state.unit.effective(state.unit.ours)), before, state.socket, state.data_root, of_containerd[0]),
         after=Side(
-            tuple(state.unit.effective(drop_ins)), after, find_socket(addresses(after), state.systemd_socket), path if moving and path else state.data_root
+            tuple(state.unit.effective(_dockers(drop_ins))),
+            after,
+            find_socket(addresses(after), state.systemd_socket),
+            path if data.moving and path else state.data_root,
+            of_containerd[1],
         ),
         file_settings=settings,
         owners=owners,
-        marker=marker,
+        marker=data.marker,
+        containerd_marker=containerd.marker,
         driver=state.info.get("Driver", ""),
         live_restore=bool(state.info.get("LiveRestoreEnabled")),
         ready_timeout=request.ready_timeout,
-        prepares=move if moving and not path and not move.rename else None,
-        doomed=aim.doomed,
+        prepares=() if cuts_over else tuple(move for move in moves.values() if not move.rename),
+        doomed=data.doomed + containerd.doomed,
         history=tuple(dataclasses.replace(one, kept="") if request.state == "cleaned" else one for one in state.history),
     )
     return plan, problems
+
+
+def _drop_in_changes(state: State, drop_ins: t.Mapping[str, str], units_directory: str) -> list[FileChange]:
+    ours = {**state.unit.ours, **_containerds(state)}
+    changes = [FileChange(os.path.join(units_directory, drop_in_file(name)), ours.get(name), drop_ins.get(name)) for name in sorted({*ours, *drop_ins})]
+    return [change for change in changes if change.before != change.after]
+
+
+def _missing_marker(aim: _Aim) -> list[FileChange]:
+    """The marker of a root that is where it should be, and in use: only then is it known to be the right one."""
+    return [FileChange(os.path.join(aim.path, aim.marker), None, "")] if aim.path and aim.lacks_marker and aim.runs else []
+
+
+def _lost(aim: _Aim) -> t.Iterator[DrydockError]:
+    """A root that is where it should be by its path, and is not there: without its marker it may be an empty mount point."""
+    if aim.lacks_marker and not aim.runs and aim.known:
+        sentence = f"The {aim.what} {aim.path} is not there: its daemon is down, and {aim.marker_before} is missing in it."
+        yield DrydockError(sentence, "Mount the right file system there and start the daemon, then run again.")
+
+
+def _move(state: State, request: Request, aim: _Aim, run: str) -> Move:
+    return Move(
+        source=aim.root,
+        target=aim.target,
+        marker=aim.marker,
+        keep_source=request.keep_source,
+        verify=request.verify,
+        bandwidth_limit=request.bandwidth_limit,
+        rename=not aim.base and _can_rename(state, aim.root, aim.target),
+        base=aim.base,
+        restores=request.state == "restored",
+        tree=aim.tree,
+        run=run,
+        changing_limit=request.changing_limit,
+    )
+
+
+def drop_in_file(name: str) -> str:
+    """Where a drop-in lies below the directory of units: docker.service's, unless it names another unit's directory."""
+    return name if "/" in name else os.path.join(SERVICE + ".d", name)
+
+
+def _dockers(drop_ins: t.Mapping[str, str]) -> dict[str, str]:
+    return {name: text for name, text in drop_ins.items() if "/" not in name}
+
+
+def _containerds(state: State) -> dict[str, str]:
+    """containerd's drop-ins of ours, as they lie there, under the names by which owners know them."""
+    return {f"{CONTAINERD}.d/{name}": text for name, text in (state.containerd.unit.ours if state.containerd else {}).items()}
+
+
+def _unit_command(containerd: _containerd.Containerd, drop_ins: t.Mapping[str, str]) -> tuple[str, ...]:
+    """containerd's command with these drop-ins."""
+    return tuple(containerd.unit.effective({os.path.basename(name): text for name, text in drop_ins.items() if name.startswith(CONTAINERD)}))
+
+
+def _concerns(ask: Ask, request: Request, data: _Aim, containerd: _Aim) -> bool:
+    """Whether an ask has to do with this request: a root that stays where it is keeps what was asked for before."""
+    if ask.owner == _containerd.OWNER:
+        return containerd.path is not None
+    return ask.owner != DATA_ROOT_OWNER or data.path is not None or request.state == "relocated"
+
+
+def _marks(state: State, aim: _Aim) -> dict[str, str]:
+    """What the templates' marks stand for."""
+    if aim.tree == DATA_ROOT:
+        return {MARKER_MARK: aim.marker, PATH_MARK: aim.path or "", MOUNT_MARK: _mount_unit(state, aim.path)}
+    command = _unit.quote(state.containerd.command) if state.containerd else ""
+    return {
+        "@containerd_marker@": aim.marker,
+        "@containerd_root@": aim.path or "",
+        "@containerd_mount@": _mount_unit(state, aim.path),
+        "@containerd_command@": command,
+    }
 
 
 def _with_data_root_keys(ask: Ask, state: State, path: str | None) -> Ask:
@@ -280,63 +382,109 @@ def _fill(text: str, marks: t.Mapping[str, str]) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class _Aim:
-    """What a request means for the data root of this host.
+    """What a request means for the data root of this host, or for containerd's root.
 
+    :param root: where it lies now.
+    :param runs: its daemon runs.
     :param path: the root that is wanted, None to leave it alone.
+    :param target: where a move or a copy goes.
     """
 
+    tree: str
+    root: str
+    runs: bool
+    marker_before: str
     path: t.Optional[str] = None
+    target: str = ""
     moving: bool = False
     base: str = ""
     doomed: t.Tuple[Doomed, ...] = ()
     problems: t.Tuple[DrydockError, ...] = ()
+    marker: str = ""
+
+    @property
+    def what(self) -> str:
+        return "data root" if self.tree == DATA_ROOT else "root of containerd"
+
+    @property
+    def lacks_marker(self) -> bool:
+        """Whether it is to stay where it is, and has no marker there."""
+        return bool(self.path) and not self.moving and not os.path.exists(os.path.join(self.path or "/", self.marker))
+
+    @property
+    def known(self) -> bool:
+        """Whether we have looked after it before."""
+        return bool(self.marker_before)
 
 
-def _aim(state: State, request: Request) -> _Aim:
-    path = os.path.normpath(request.path) if request.path else None
-    elsewhere = bool(path) and os.path.realpath(path or "/") != os.path.realpath(state.data_root)
+def _aims(state: State, request: Request) -> tuple[_Aim, _Aim]:
+    """What a request means for both trees; a new place gets a new marker."""
+    data = _Aim(DATA_ROOT, state.data_root, bool(state.pid), state.marker)
+    there = state.containerd
+    containerd = _Aim(CONTAINERD_ROOT, there.root if there else "", bool(there and there.pid), state.containerd_marker)
+    aims = []
+    for aim, asked in ((data, request.path), (containerd, request.containerd_path)):
+        aim = _aim(state, request, aim, os.path.normpath(asked) if asked else None)
+        fresh = aim.path and (aim.moving or not aim.known)
+        aims.append(dataclasses.replace(aim, marker=MARKER_PREFIX + uuid.uuid4().hex[:12] if fresh else aim.marker_before))
+    if request.state in ("prepared", "cancelled") and not (request.path or request.containerd_path):
+        problem = DrydockError(f"State '{request.state}' needs to know the path.", "Set docker_data_root_path.")
+        aims[0] = dataclasses.replace(aims[0], problems=(problem,))
+    if request.containerd_path and not there:
+        problem = DrydockError(
+            f"containerd's root cannot move to {request.containerd_path}: this host has no containerd.service, its dockerd runs containerd itself.",
+            "Leave out docker_data_root_containerd_path: that containerd keeps its data below the data root.",
+        )
+        aims[1] = dataclasses.replace(aims[1], path=None, moving=False, problems=(problem,))
+    return aims[0], aims[1]
+
+
+def _aim(state: State, request: Request, aim: _Aim, path: str | None) -> _Aim:
+    elsewhere = bool(path) and os.path.realpath(path or "/") != os.path.realpath(aim.root)
     if request.state == "relocated":
-        return _Aim(path, elsewhere)
+        return dataclasses.replace(aim, path=path, target=path or "", moving=elsewhere)
     if request.state == "restored":
-        return _aim_back(state)
+        return _aim_back(state, aim)
     if request.state == "cleaned":
-        there = [one for one in state.history if one.kept]
-        return _Aim(doomed=tuple(Doomed(one.kept, one.inode) for one in there if os.path.lexists(one.kept)), problems=tuple(_unproved(state, there)))
-    if not path:
-        return _Aim(problems=(DrydockError(f"State '{request.state}' needs to know the path.", "Set docker_data_root_path."),))
+        there = [one for one in state.history if one.kept and one.tree == aim.tree]
+        doomed = tuple(Doomed(one.kept, one.inode) for one in there if os.path.lexists(one.kept))
+        return dataclasses.replace(aim, doomed=doomed, problems=tuple(_unproved(aim, there)))
     if request.state == "prepared":
-        return _Aim(moving=elsewhere)
-    unfinished = elsewhere and os.path.exists(os.path.join(path, _tree.COPY_MARK))
-    return _Aim(doomed=(Doomed(path, inode_of(path)),) if unfinished else ())
+        return dataclasses.replace(aim, target=path or "", moving=elsewhere)
+    unfinished = elsewhere and os.path.exists(os.path.join(path or "/", _tree.COPY_MARK))
+    return dataclasses.replace(aim, doomed=(Doomed(path, inode_of(path)),) if unfinished and path else ())
 
 
-def _aim_back(state: State) -> _Aim:
-    """Where the data were before the last move."""
+def _aim_back(state: State, aim: _Aim) -> _Aim:
+    """Where the data were before the last outage that moved any."""
     if not state.history:
-        return _Aim(problems=(DrydockError("No move of this host's data is known, so none can be taken back.", "Name the path, with state relocated."),))
-    last = state.history[-1]
-    if os.path.realpath(last.root) != os.path.realpath(state.data_root):
-        sentence = f"The data root is {state.data_root}, and the last move went from {last.origin} to {last.root}."
-        return _Aim(problems=(DrydockError(sentence, "It cannot be taken back; name the path, with state relocated."),))
+        problem = DrydockError("No move of this host's data is known, so none can be taken back.", "Name the path, with state relocated.")
+        return dataclasses.replace(aim, problems=(problem,) if aim.tree == DATA_ROOT else ())
+    last = next((one for one in reversed(state.history) if one.tree == aim.tree and one.run == state.history[-1].run), None)
+    if last is None:
+        return aim
+    if os.path.realpath(last.root) != os.path.realpath(aim.root):
+        sentence = f"The {aim.what} is {aim.root}, and the last move went from {last.origin} to {last.root}."
+        return dataclasses.replace(aim, problems=(DrydockError(sentence, "It cannot be taken back; name the path, with state relocated."),))
     if last.restored:
-        return _Aim(last.root)
-    return _Aim(last.origin, True, last.kept if last.is_there else "")
+        return dataclasses.replace(aim, path=last.root)
+    return dataclasses.replace(aim, path=last.origin, target=last.origin, moving=True, base=last.kept if last.is_there else "")
 
 
-def _unproved(state: State, past: t.Iterable[Past]) -> t.Iterator[DrydockError]:
+def _unproved(aim: _Aim, past: t.Iterable[Past]) -> t.Iterator[DrydockError]:
     """Why old data must not go."""
     for one in past:
         if os.path.lexists(one.kept) and not one.is_there:
             yield DrydockError(f"{one.kept} is not the directory that the move set aside.", "Look what it is, and remove it by hand.")
-    if past and not (state.pid and state.marker and os.path.exists(os.path.join(state.data_root, state.marker))):
+    if past and not (aim.runs and aim.known and os.path.exists(os.path.join(aim.root, aim.marker_before))):
         yield DrydockError(
-            f"The data root {state.data_root} is not proved: its daemon is down, or its marker is missing.", "Start the daemon there first, then clean."
+            f"The {aim.what} {aim.root} is not proved: its daemon is down, or its marker is missing.", "Start the daemon there first, then clean."
         )
 
 
-def _can_rename(state: State, target: str) -> bool:
+def _can_rename(state: State, root: str, target: str) -> bool:
     """Whether one mount holds both roots, and the old one is not its top: then a move is a rename."""
-    source = os.path.realpath(state.data_root)
+    source = os.path.realpath(root)
     mount = _mounts.mount_of(source, state.mounts)
     return mount is not None and mount is _mounts.mount_of(os.path.realpath(target), state.mounts) and mount.point != source
 
@@ -386,9 +534,10 @@ def drop_in_problems(state: State, owners: Owners) -> list[DrydockError]:
     """Drop-in names that cannot be used."""
     problems = []
     foreign = {os.path.basename(path): path for path in state.unit.texts}
+    foreign.update({f"{CONTAINERD}.d/{os.path.basename(path)}": path for path in (state.containerd.unit.texts if state.containerd else ())})
     for ask in owners.values():
         for name in ask.drop_ins:
-            if not re.fullmatch(r"[A-Za-z0-9_.@-]+\.conf", name):
+            if not re.fullmatch(rf"({re.escape(CONTAINERD)}\.d/)?[A-Za-z0-9_.@-]+\.conf", name):
                 problems.append(DrydockError(f"Drop-in name '{name}' is not a plain file name that ends in .conf.", "Name it like zz-limits.conf."))
             elif name in foreign:
                 problems.append(DrydockError(f"Drop-in {foreign[name]} is somebody else's.", "Choose another name; foreign drop-ins are never edited."))
@@ -396,6 +545,8 @@ def drop_in_problems(state: State, owners: Owners) -> list[DrydockError]:
 
 
 __all__ = (
+    "CONTAINERD_ROOT",
+    "DATA_ROOT",
     "MARKER_MARK",
     "PATH_MARK",
     "Doomed",
@@ -406,6 +557,7 @@ __all__ = (
     "Side",
     "describe",
     "differing_keys",
+    "drop_in_file",
     "drop_in_problems",
     "make_plan",
 )

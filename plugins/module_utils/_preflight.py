@@ -22,7 +22,7 @@ from ._errors import DrydockError
 from ._host import Host
 from ._journal import JOURNAL_ROOM
 from ._observe import State, addresses
-from ._plan import Move, Plan, Request, drop_in_problems
+from ._plan import CONTAINERD_ROOT, Move, Plan, Request, drop_in_problems
 from ._service import Systemd
 
 ERROR, WARNING = "error", "warning"
@@ -53,7 +53,7 @@ _SYSTEM_DIRECTORIES = frozenset(
 _VOLATILE = ("/dev", "/proc", "/run", "/sys", "/tmp", "/var/run", "/var/tmp")
 # What dockerd itself mounts below its root while containers run, volumes aside; with userns-remap all of it lies in UID.GID.
 _DOCKERS_OWN = re.compile(r"(\d+\.\d+/)?(overlay2|overlay|fuse-overlayfs|aufs|btrfs|zfs|vfs|rootfs|containers|plugins|buildkit|containerd)/")
-_CONTAINERD_ROOT = "/var/lib/containerd"
+_CONTAINERDS_OWN = re.compile(r"(io\.containerd\.[a-z0-9.]+|tmpmounts)/")
 _MARGIN_BYTES, _MARGIN_SHARE = 64 << 20, 0.05
 
 
@@ -109,20 +109,20 @@ def preflight(
     findings += list(_flag_findings(state, plan))
     findings += list(_hidden_data_findings(state, plan))
     forecast = None
-    if request.path:
-        findings += list(_path_findings(request.path))
-    move = plan.move or plan.prepares
-    if move and not any(one.severity == ERROR for one in findings):
-        findings += list(_move_findings(host, state, move, request))
+    for path, what in ((request.path, "Data root"), (request.containerd_path, "Root of containerd")):
+        if path:
+            findings += list(_path_findings(path, what))
+    moves = plan.moves or plan.prepares
+    if moves and not any(one.severity == ERROR for one in findings):
+        findings += list(_move_findings(host, state, moves, request))
         if not any(one.severity == ERROR for one in findings):
-            forecast, space = _space_findings(host, move)
+            forecast, space = _space_findings(host, moves)
             findings += space
     if plan.steps:
         findings += list(_room_findings(host))
     for doomed in plan.doomed:
-        for mount in state.mounts:
-            if mount.point != doomed.path and _mounts.is_below(mount.point, doomed.path):
-                findings.append(Finding("mount-in-old", ERROR, f"{mount.point} is mounted below {doomed.path}, which is to be removed.", "Unmount it first."))
+        for point in _mounts.points_below(doomed.path, state.mounts):
+            findings.append(Finding("mount-in-old", ERROR, f"{point} is mounted below {doomed.path}, which is to be removed.", "Unmount it first."))
     if plan.effect == "none" and plan.why and state.pid:
         findings.append(
             Finding(
@@ -134,7 +134,8 @@ def preflight(
         )
     if not any(one.severity == ERROR for one in findings):
         findings += list(_validate(host, state, plan, check_mode))
-    return findings, forecast
+    # Two trees on one mount are told of it once.
+    return list(dict.fromkeys(findings)), forecast
 
 
 def _room_findings(host: Host) -> t.Iterator[Finding]:
@@ -278,29 +279,30 @@ def _feature(settings: t.Mapping[str, t.Any], name: str) -> dict[str, t.Any]:
     return {name: features[name]} if isinstance(features, dict) and name in features else {}
 
 
-def _path_findings(path: str) -> t.Iterator[Finding]:
+def _path_findings(path: str, what: str) -> t.Iterator[Finding]:
     hint = "Give an absolute path such as /mnt/data/docker."
     if not os.path.isabs(path):
-        yield Finding("path-relative", ERROR, f"Data root '{path}' is a relative path.", hint)
+        yield Finding("path-relative", ERROR, f"{what} '{path}' is a relative path.", hint)
     elif not re.fullmatch(r"[A-Za-z0-9_./+@=-]+", path):
         yield Finding(
-            "path-characters", ERROR, f"Data root '{path}' has characters that mounts or units treat specially.", "Use letters, digits and . _ + @ = - only."
+            "path-characters", ERROR, f"{what} '{path}' has characters that mounts or units treat specially.", "Use letters, digits and . _ + @ = - only."
         )
     elif os.path.normpath(path) in _SYSTEM_DIRECTORIES:
-        yield Finding("path-system", ERROR, f"Data root '{path}' is a system directory.", hint)
+        yield Finding("path-system", ERROR, f"{what} '{path}' is a system directory.", hint)
     elif any(_mounts.is_below(os.path.realpath(path), one) for one in _VOLATILE):
-        yield Finding("path-volatile", ERROR, f"Data root '{path}' lies where a boot clears everything.", hint)
+        yield Finding("path-volatile", ERROR, f"{what} '{path}' lies where a boot clears everything.", hint)
 
 
-def _move_findings(host: Host, state: State, move: Move, request: Request) -> t.Iterator[Finding]:
+def _move_findings(host: Host, state: State, moves: t.Sequence[Move], request: Request) -> t.Iterator[Finding]:
     if not state.pid:
         yield Finding(
             "daemon-down", ERROR, "The daemon is not running, so what has to arrive cannot be known.", "Start it, then run again: systemctl start docker."
         )
         return
     if request.restart == "never" and request.state != "prepared":
-        yield Finding("restart-never", ERROR, f"The data cannot move to {move.target} without a restart of the daemon.", "Leave out restart: never.")
-    if shutil.which("rsync") is None and not move.rename:
+        targets = " and ".join(move.target for move in moves)
+        yield Finding("restart-never", ERROR, f"The data cannot move to {targets} without a restart of the daemon.", "Leave out restart: never.")
+    if shutil.which("rsync") is None and not all(move.rename for move in moves):
         yield Finding("no-rsync", ERROR, "rsync is not installed on this host.", "Install the package rsync.")
     for flag in _unit.parse_flags(state.unit.effective(state.unit.ours)[1:]):
         if flag.key in ("data-root", "live-restore"):
@@ -317,19 +319,13 @@ def _move_findings(host: Host, state: State, move: Move, request: Request) -> t.
             "This host is a swarm manager; while its daemon is down the cluster may lose its majority.",
             "Set docker_data_root_allow_swarm_manager: true to move all the same.",
         )
-    yield from _place_findings(host, state, move, request)
-    for mount in state.mounts:
-        if mount.point != move.source and _mounts.is_below(mount.point, move.source) and not _is_dockers(mount.point[len(move.source) + 1 :], state):
-            yield Finding("mount-below", ERROR, f"{mount.point} is mounted below the old data root and is not Docker's.", "Unmount it first.")
-    yield from _reader_findings(state, move)
-    if state.snapshotter and not move.rename and os.path.isdir(_CONTAINERD_ROOT):
-        left = _tree.totals(_tree.listing(_CONTAINERD_ROOT))
-        yield Finding(
-            "containerd-stays",
-            WARNING,
-            f"{_tree.human(left.bytes)} stay behind in {_CONTAINERD_ROOT}: this engine keeps its images in containerd's store, which is not moved.",
-            "Move containerd's root too, if its file system is the one that is full.",
-        )
+    for move in moves:
+        yield from _place_findings(host, state, move, request)
+        for point in _mounts.points_below(move.source, state.mounts):
+            if not _is_dockers(point[len(move.source) + 1 :], move, state):
+                yield Finding("mount-below", ERROR, f"{point} is mounted below the old {move.what} and is not Docker's.", "Unmount it first.")
+        yield from _reader_findings(state, move)
+    yield from _containerd_findings(state, moves)
     for container in state.inventory.containers.values():
         if container.state == "paused":
             yield Finding("paused", WARNING, f"Container {container.name} is paused: its process starts anew, and is paused again.")
@@ -338,7 +334,7 @@ def _move_findings(host: Host, state: State, move: Move, request: Request) -> t.
                 "auto-remove", WARNING, f"Container {container.name} was started with --rm: the daemon's stop removes it, with its anonymous volumes."
             )
         for bind in container.binds:
-            if _mounts.is_below(bind, move.source):
+            if any(_mounts.is_below(bind, move.source) for move in moves):
                 yield Finding(
                     "bind-below",
                     WARNING,
@@ -347,19 +343,43 @@ def _move_findings(host: Host, state: State, move: Move, request: Request) -> t.
                 )
 
 
+def _containerd_findings(state: State, moves: t.Sequence[Move]) -> t.Iterator[Finding]:
+    """What stays behind in containerd's root, and whom its move would stop."""
+    there = state.containerd
+    if not any(move.tree == CONTAINERD_ROOT for move in moves):
+        if there and state.snapshotter and not all(move.rename for move in moves) and os.path.isdir(there.root):
+            left = _tree.totals(_tree.listing(there.root))
+            sentence = f"{_tree.human(left.bytes)} stay behind in {there.root}: this engine keeps its images in containerd's store, which is not moved."
+            yield Finding(
+                "containerd-stays", WARNING, sentence, "Set docker_data_root_containerd_path to move it too, if its file system is the one that is full."
+            )
+        return
+    if there and not there.pid:
+        yield Finding("containerd-down", ERROR, "containerd is not running, so what has to arrive cannot be known.", "Start it: systemctl start containerd.")
+    for namespace, count in sorted(there.others.items() if there else ()):
+        sentence = f"containerd runs {count} {'tasks' if count > 1 else 'task'} in namespace '{namespace}', which are not Docker's and would stop."
+        yield Finding("containerd-shared", ERROR, sentence, "Stop them first, or leave out docker_data_root_containerd_path.")
+    for one in moves:
+        for other in moves:
+            if one is not other and _mounts.is_below(os.path.realpath(one.target), os.path.realpath(other.target)):
+                sentence = f"{one.target} for the {one.what} lies inside {other.target}, which is for the {other.what}."
+                yield Finding("paths-nested", ERROR, sentence, "Give two paths beside each other.")
+
+
 def _reader_findings(state: State, move: Move) -> t.Iterator[Finding]:
     """Processes of the host that have files open below the old root, such as shippers of logs: they would go on with the old ones.
 
     (What containers have open shows by its path in the container, and dockerd is stopped.)
     """
-    for pid in (name for name in os.listdir("/proc") if name.isdigit() and int(name) != state.pid):
+    daemons = (state.pid, state.containerd.pid if state.containerd else 0)
+    for pid in (name for name in os.listdir("/proc") if name.isdigit() and int(name) not in daemons):
         below = sorted(name for name in _open_files(pid) if name.startswith(move.source + "/"))
         if below:
             command = (_files.read(f"/proc/{pid}/comm") or "?").strip()
             yield Finding(
                 "open-files",
                 WARNING,
-                f"Process {pid} ({command}) has files open below the old data root, {below[0]} for example, and will not notice the move.",
+                f"Process {pid} ({command}) has files open below the old {move.what}, {below[0]} for example, and will not notice the move.",
                 "Restart it afterwards.",
             )
 
@@ -372,8 +392,10 @@ def _open_files(pid: str) -> t.Iterator[str]:
                 yield os.readlink(f"/proc/{pid}/fd/{fd}")
 
 
-def _is_dockers(path: str, state: State) -> bool:
-    """Whether dockerd mounted this path below its root: it does so for layers, and for volumes that name a device."""
+def _is_dockers(path: str, move: Move, state: State) -> bool:
+    """Whether the daemon mounted this path below its root: dockerd does so for layers, and for volumes that name a device."""
+    if move.tree == CONTAINERD_ROOT:
+        return bool(_CONTAINERDS_OWN.match(path))
     volume = re.fullmatch(r"(?:\d+\.\d+/)?volumes/([^/]+)/_data", path)
     return volume[1] in state.device_volumes if volume else bool(_DOCKERS_OWN.match(path))
 
@@ -381,16 +403,19 @@ def _is_dockers(path: str, state: State) -> bool:
 def _place_findings(host: Host, state: State, move: Move, request: Request) -> t.Iterator[Finding]:
     source, target = os.path.realpath(move.source), os.path.realpath(move.target)
     if _mounts.is_below(target, source):
-        yield Finding("path-inside", ERROR, f"{move.target} lies inside the old data root {move.source}.", "Choose a path outside of it.")
+        yield Finding("path-inside", ERROR, f"{move.target} lies inside the old {move.what} {move.source}.", "Choose a path outside of it.")
         return
     if _mounts.is_below(source, target):
-        yield Finding("path-around", ERROR, f"{move.target} contains the old data root {move.source}.", "Choose a path outside of it.")
+        yield Finding("path-around", ERROR, f"{move.target} contains the old {move.what} {move.source}.", "Choose a path outside of it.")
         return
     if os.path.lexists(move.target) and not os.path.isdir(move.target):
         yield Finding("not-a-directory", ERROR, f"{move.target} exists and is not a directory.", "Remove it or choose another path.")
         return
     if os.path.isdir(move.target):
         names = {name for name in os.listdir(move.target) if name != "lost+found" and not name.startswith(_roots.KEPT)}
+        if move.tree == CONTAINERD_ROOT:
+            # Debian's makes a directory for its plugins below its usual root, wherever its root is.
+            names -= _roots.empty_ones(move.target)
         if names and (move.rename or _tree.COPY_MARK not in names):
             yield Finding(
                 "not-empty",
@@ -427,27 +452,42 @@ def _is_persistent(host: Host, state: State, mount: _mounts.Mount) -> bool:
     return bool(fragment)
 
 
-def _space_findings(host: Host, move: Move) -> tuple[Forecast, list[Finding]]:
-    now = _tree.listing(move.source)
-    tree = _tree.totals(now)
+def _space_findings(host: Host, moves: t.Sequence[Move]) -> tuple[Forecast, list[Finding]]:
+    """The forecast of all moves, and whether each file system has the room for all that goes there."""
     restart = Systemd(host).last_restart_seconds()
-    if move.rename:
-        return Forecast(tree.bytes, tree.files, 0, 0, restart), []
-    there = os.statvfs(_mounts.nearest_directory(move.target))
-    copy = move.base or move.target
-    copied = _tree.totals(_tree.listing(copy)) if os.path.isdir(copy) else _tree.Totals(0, 0)
-    trusted = _index.load(move.source, move.target) or {}
-    left = _tree.totals({path: one for path, one in now.items() if trusted.get(path) != one})
-    findings = []
-    need = int(tree.bytes * (1 + _MARGIN_SHARE)) + _MARGIN_BYTES - copied.bytes
+    whole, left = _tree.Totals(0, 0), _tree.Totals(0, 0)
+    needs: dict[int, tuple[str, _tree.Totals]] = {}
+    for move in moves:
+        now = _tree.listing(move.source)
+        tree = _tree.totals(now)
+        whole = _plus(whole, tree)
+        if move.rename:
+            continue
+        trusted = _index.load(move.source, move.target) or {}
+        left = _plus(left, _tree.totals({path: one for path, one in now.items() if trusted.get(path) != one}))
+        copy = move.base or move.target
+        copied = _tree.totals(_tree.listing(copy)) if os.path.isdir(copy) else _tree.Totals(0, 0)
+        need = _tree.Totals(int(tree.bytes * (1 + _MARGIN_SHARE)) + _MARGIN_BYTES - copied.bytes, int(tree.files * (1 + _MARGIN_SHARE)) - copied.files)
+        device = os.stat(_mounts.nearest_directory(move.target)).st_dev
+        targets, before = needs.get(device, ("", _tree.Totals(0, 0)))
+        needs[device] = (f"{targets} and {move.target}" if targets else move.target, _plus(before, need))
+    findings = [finding for targets, need in needs.values() for finding in _room_for(targets, need)]
+    return Forecast(whole.bytes, whole.files, left.bytes, left.files, restart), findings
+
+
+def _plus(one: _tree.Totals, other: _tree.Totals) -> _tree.Totals:
+    return _tree.Totals(one.bytes + other.bytes, one.files + other.files)
+
+
+def _room_for(targets: str, need: _tree.Totals) -> t.Iterator[Finding]:
+    there = os.statvfs(_mounts.nearest_directory(targets.split(" and ")[0]))
     free = there.f_bavail * there.f_frsize
-    if need > free:
-        sentence = f"{move.target} has {_tree.human(free)} free, and {_tree.human(need)} are needed: {_tree.human(need - free)} are missing."
-        findings.append(Finding("no-space", ERROR, sentence, "Make room there, or choose another target."))
-    if there.f_files and tree.files * (1 + _MARGIN_SHARE) - copied.files > there.f_favail:
-        sentence = f"{move.target} has {there.f_favail} inodes free, and {tree.files} files have to be copied."
-        findings.append(Finding("no-inodes", ERROR, sentence, "Make the file system with more inodes, or choose another target."))
-    return Forecast(tree.bytes, tree.files, left.bytes, left.files, restart), findings
+    if need.bytes > free:
+        sentence = f"{targets} has {_tree.human(free)} free, and {_tree.human(need.bytes)} are needed: {_tree.human(need.bytes - free)} are missing."
+        yield Finding("no-space", ERROR, sentence, "Make room there, or choose another target.")
+    if there.f_files and need.files > there.f_favail:
+        sentence = f"{targets} has {there.f_favail} inodes free, and {need.files} files have to be copied."
+        yield Finding("no-inodes", ERROR, sentence, "Make the file system with more inodes, or choose another target.")
 
 
 def _validate(host: Host, state: State, plan: Plan, check_mode: bool) -> t.Iterator[Finding]:

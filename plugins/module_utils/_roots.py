@@ -34,10 +34,30 @@ def left_there(source: str) -> list[str]:
     return [name for name in os.listdir(source) if name != "lost+found" and not name.startswith(KEPT)]
 
 
+def empty_ones(path: str) -> set[str]:
+    """Names in a directory that hold nothing but empty directories: some containerds make them again at every start."""
+    if os.path.islink(path) or not os.path.isdir(path):
+        return set()
+    there = {name for name in os.listdir(path) if os.path.isdir(os.path.join(path, name)) and not os.path.islink(os.path.join(path, name))}
+    return {name for name in there if not any(files for _top, _names, files in os.walk(os.path.join(path, name)))}
+
+
+def _remove_empty(path: str) -> None:
+    """Remove a directory that holds no files.
+
+    :raises OSError: it does.
+    """
+    for name in empty_ones(path):
+        for top, _names, _files_there in os.walk(os.path.join(path, name), topdown=False):
+            os.rmdir(top)
+    os.rmdir(path)
+
+
 def set_aside(source: str, kept: str) -> None:
     """Rename an old root, so that nothing reads stale data; the content of a mount point moves into a directory of its own there."""
     if os.path.dirname(kept) != source:
-        if left_there(source):
+        # An interrupted run may have come this far, and containerd may have made its empty directories since.
+        if set(left_there(source)) - empty_ones(source):
             os.rename(source, kept)
     else:
         with contextlib.suppress(FileExistsError):
@@ -52,8 +72,8 @@ def take_back(kept: str, origin: str) -> None:
     """Undo `set_aside`: the old data lie at their old place again, marked as an unfinished copy."""
     _files.write(os.path.join(origin if os.path.dirname(kept) == origin else kept, COPY_MARK), f"Old data, taken back from {kept} by drydock.dockerd.\n")
     if os.path.dirname(kept) != origin:
-        with contextlib.suppress(FileNotFoundError):
-            os.rmdir(origin)
+        if os.path.isdir(origin):
+            _remove_empty(origin)
         os.rename(kept, origin)
     else:
         for name in os.listdir(kept):
@@ -72,7 +92,7 @@ def exchange(old: str, new: str) -> None:
         return
     _files.make_directories(os.path.dirname(new), 0o711)
     if os.path.isdir(new) and not os.path.islink(new):
-        os.rmdir(new)
+        _remove_empty(new)
     if not os.path.islink(new):
         os.symlink(new, new)
         _files.sync_directory(os.path.dirname(new))
@@ -106,7 +126,7 @@ def remove(path: str, inode: tuple[int, int], mountinfo: str) -> None:
     """
     if inode_of(path) != inode:
         raise DrydockError(f"{path} is not the directory that it was.", "Look what it is, and remove it by hand.")
-    below = [mount.point for mount in _mounts.parse_mountinfo(mountinfo) if mount.point != path and _mounts.is_below(mount.point, path)]
+    below = _mounts.points_below(path, _mounts.parse_mountinfo(mountinfo))
     if below:
         raise DrydockError(f"{below[0]} is mounted below {path}, which is to be removed.", "Unmount it first, then run again.")
     stays = [name for name in os.listdir(path) if name == "lost+found" or name.startswith(KEPT)] if os.path.ismount(path) else []
@@ -118,4 +138,4 @@ def remove(path: str, inode: tuple[int, int], mountinfo: str) -> None:
         _files.sync_directory(os.path.dirname(path))
 
 
-__all__ = ("KEPT", "exchange", "exchange_back", "kept_name", "left_there", "remove", "set_aside", "take_back")
+__all__ = ("KEPT", "empty_ones", "exchange", "exchange_back", "kept_name", "left_there", "remove", "set_aside", "take_back")

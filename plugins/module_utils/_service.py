@@ -3,7 +3,7 @@
 
 # Private to this collection: no promise is made to other users of it.
 
-"""docker.service and docker.socket under systemd: read, hold, stop, start."""
+"""docker.service and docker.socket under systemd, and containerd.service where its data move: read, hold, stop, start."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from ._host import Host
 
 SERVICE = "docker.service"
 SOCKET = "docker.socket"
+CONTAINERD = "containerd.service"
 # Sorts behind every drop-in that people write, so that its word is the last one.
 HOLD_DROP_IN = "zzzz-drydock-hold.conf"
 _VENDOR_DIRECTORIES = ("/usr/local/lib/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")
@@ -26,7 +27,7 @@ _VENDOR_DIRECTORIES = ("/usr/local/lib/systemd/system", "/usr/lib/systemd/system
 
 @dataclasses.dataclass(frozen=True)
 class Unit:
-    """docker.service as its files say it, whether systemd has read them yet or not.
+    """A service as its files say it, whether systemd has read them yet or not.
 
     :param fragment: the vendor's or admin's unit file.
     :param texts: the unit and all drop-ins but ours, by path, in systemd's order.
@@ -65,15 +66,25 @@ class Unit:
 def _command(texts: t.Iterable[str]) -> list[str]:
     lines = _unit.values(texts, "Service", "ExecStart")
     if not lines:
-        raise DrydockError(f"{SERVICE} has no ExecStart.", "Check 'systemctl cat docker.service'.")
+        raise DrydockError("The unit has no ExecStart.", "Check 'systemctl cat docker.service containerd.service'.")
     return _unit.split(lines[-1].lstrip("@-:+!"))
+
+
+def _exec_start(command: t.Sequence[str]) -> str:
+    # The words are expanded already; what looks like a variable or a specifier now is meant literally.
+    literal = [word.replace("$", "$$").replace("%", "%%") for word in command]
+    return f"ExecStart=\nExecStart={_unit.quote(literal)}\n"
 
 
 @dataclasses.dataclass(frozen=True)
 class Systemd:
-    """The Docker units of a host with systemd."""
+    """The Docker units of a host with systemd.
+
+    :param with_containerd: containerd is stopped, held and started together with the daemon.
+    """
 
     host: Host
+    with_containerd: bool = False
 
     def show(self, unit: str, *properties: str) -> dict[str, str]:
         """Properties of a unit."""
@@ -82,11 +93,11 @@ class Systemd:
     def units(self) -> list[str]:
         """The units that make up the daemon here, the socket first: docker.socket may be absent or masked."""
         state = self.show(SOCKET, "LoadState")["LoadState"]
-        return [SOCKET, SERVICE] if state == "loaded" else [SERVICE]
+        return [*([SOCKET] if state == "loaded" else []), SERVICE, *([CONTAINERD] if self.with_containerd else [])]
 
-    def main_pid(self) -> int:
-        """dockerd's process id, 0 when it is down."""
-        shown = self.show(SERVICE, "ActiveState", "MainPID")
+    def main_pid(self, unit: str = SERVICE) -> int:
+        """The process id of dockerd, or of another service; 0 when it is down."""
+        shown = self.show(unit, "ActiveState", "MainPID")
         return int(shown["MainPID"]) if shown["ActiveState"] in ("active", "reloading") else 0
 
     def last_restart_seconds(self) -> float:
@@ -107,27 +118,38 @@ class Systemd:
 
         :raises DrydockError: there is no docker.service, or it is masked.
         """
-        places = self.host.places
-        directories = (places.units, places.runtime_units, *_VENDOR_DIRECTORIES)
-        fragment = next((os.path.join(one, SERVICE) for one in directories if os.path.lexists(os.path.join(one, SERVICE))), None)
-        if fragment is None:
+        unit = self.read_if_there(SERVICE, our_names)
+        if unit is None:
             raise DrydockError(
                 "This host has no docker.service: the engine is not installed.", "Install it first, for example from the package docker.io or docker-ce."
             )
+        return unit
+
+    def read_if_there(self, name: str, our_names: t.Container[str]) -> Unit | None:
+        """Read a service and its drop-ins from their files; None where there is no such service.
+
+        :param our_names: file names of our drop-ins.
+        :raises DrydockError: it is masked.
+        """
+        places = self.host.places
+        directories = (places.units, places.runtime_units, *_VENDOR_DIRECTORIES)
+        fragment = next((os.path.join(one, name) for one in directories if os.path.lexists(os.path.join(one, name))), None)
+        if fragment is None:
+            return None
         text = _files.read(fragment) or ""
         if not text.strip():
-            raise DrydockError(f"docker.service is masked by {fragment}.", "Unmask it: systemctl unmask docker.service.")
+            raise DrydockError(f"{name} is masked by {fragment}.", f"Unmask it: systemctl unmask {name}.")
         by_name: dict[str, str] = {}
         for directory in reversed(directories):
-            for path in glob.glob(os.path.join(directory, SERVICE + ".d", "*.conf")):
+            for path in glob.glob(os.path.join(directory, name + ".d", "*.conf")):
                 by_name[os.path.basename(path)] = path
         texts, ours = {fragment: text}, {}
-        for name in sorted(by_name):
-            content = _files.read(by_name[name]) or ""
-            if name in our_names:
-                ours[name] = content
-            elif name != HOLD_DROP_IN:
-                texts[by_name[name]] = content
+        for one in sorted(by_name):
+            content = _files.read(by_name[one]) or ""
+            if one in our_names:
+                ours[one] = content
+            elif one != HOLD_DROP_IN:
+                texts[by_name[one]] = content
         return Unit(fragment, texts, ours, self._environment([*texts.values(), *ours.values()]))
 
     def _environment(self, texts: list[str]) -> dict[str, str]:
@@ -142,20 +164,21 @@ class Systemd:
         """Let systemd read the unit files again."""
         self.host.must("systemctl", "daemon-reload")
 
-    def hold(self, command: t.Sequence[str]) -> None:
+    def hold(self, command: t.Sequence[str], containerd: t.Sequence[str] = ()) -> None:
         """Keep everybody from starting the daemon, and prepare our own start.
 
-        A condition on both units (on the service alone, clients drive the socket into its trigger limit), all the time that
-        the containers' stop timeouts need, and the command of the next start with containers held back. All of it lies in
-        /run: a reboot clears it.
+        A condition on all units (on the service alone, clients drive the socket into its trigger limit, and whoever starts docker
+        starts containerd first), all the time that the containers' stop timeouts need, and the command of the next start with
+        containers held back. All of it lies in /run: a reboot clears it.
+
+        :param containerd: the command of containerd's next start, where it is held too.
         """
         condition = f"[Unit]\nConditionPathExists=!{self.host.places.hold}\n"
-        # The words are expanded already; what looks like a variable or a specifier now is meant literally.
-        literal = [word.replace("$", "$$").replace("%", "%%") for word in command]
-        service = f"{condition}[Service]\nTimeoutStopSec=infinity\nExecStart=\nExecStart={_unit.quote([*literal, '--restart=false'])}\n"
-        _files.write(self._hold_path(SERVICE), service)
+        _files.write(self._hold_path(SERVICE), f"{condition}[Service]\nTimeoutStopSec=infinity\n{_exec_start([*command, '--restart=false'])}")
         if SOCKET in self.units():
             _files.write(self._hold_path(SOCKET), condition)
+        if self.with_containerd:
+            _files.write(self._hold_path(CONTAINERD), f"{condition}[Service]\n{_exec_start(containerd)}")
         _files.write(self.host.places.hold, "")
         self.reload_units()
 
@@ -165,7 +188,7 @@ class Systemd:
 
     def unhold(self) -> None:
         """Take the hold away."""
-        for path in (self.host.places.hold, self._hold_path(SERVICE), self._hold_path(SOCKET)):
+        for path in (self.host.places.hold, self._hold_path(SERVICE), self._hold_path(SOCKET), self._hold_path(CONTAINERD)):
             _files.remove(path)
         self.reload_units()
 
@@ -173,7 +196,7 @@ class Systemd:
         return os.path.join(self.host.places.runtime_units, unit + ".d", HOLD_DROP_IN)
 
     def stop(self) -> None:
-        """Stop socket and service in one job that nobody can cancel.
+        """Stop socket and service in one job that nobody can cancel; systemd stops containerd behind them, as they start behind it.
 
         :raises CommandFailed: dockerd did not end cleanly; a killed dockerd leaves containers marked as stopped by hand.
         """
@@ -222,4 +245,4 @@ class Systemd:
         return (match[1].replace('\\"', '"') if match else complaints[-1]).strip().rstrip(".")
 
 
-__all__ = ("HOLD_DROP_IN", "SERVICE", "SOCKET", "Systemd", "Unit")
+__all__ = ("CONTAINERD", "HOLD_DROP_IN", "SERVICE", "SOCKET", "Systemd", "Unit")

@@ -54,16 +54,22 @@ def to_request(params: t.Mapping[str, t.Any]) -> Request:
         raise DrydockError(f"Owner '{sorted(twice)[0]}' is named twice.", "Give all its settings in one request.")
     return Request(
         asks=tuple(_to_ask(one) for one in raw),
-        path=re.sub("^//+", "/", (params.get("path") or "").strip()) or None,
+        path=_path(params.get("path")),
+        containerd_path=_path(params.get("containerd_path")),
         state=params.get("state") or "relocated",
         keep_source=params.get("keep_source", True),
         verify=params.get("verify") or "attributes",
         bandwidth_limit=_tree.parse_limit(params.get("bandwidth_limit") or ""),
+        changing_limit=_tree.parse_limit(params.get("changing_limit") or "", "changing_limit") * 1024,
         require_persistent_mount=params.get("require_persistent_mount", True),
         allow_swarm_manager=params.get("allow_swarm_manager", False),
         restart=params["restart"],
         ready_timeout=params["ready_timeout"],
     )
+
+
+def _path(text: str | None) -> str | None:
+    return re.sub("^//+", "/", (text or "").strip()) or None
 
 
 def _to_ask(raw: t.Mapping[str, t.Any]) -> Ask:

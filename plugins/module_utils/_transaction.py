@@ -21,7 +21,7 @@ import socket
 import time
 import typing as t
 
-from . import _addresses, _containers, _daemon_json, _files, _keys, _notes, _roots, _stored_paths, _tree
+from . import _addresses, _containerd, _containers, _daemon_json, _files, _keys, _mounts, _notes, _roots, _stored_paths, _tree
 from ._copy import Copier, full_disk
 from ._engine import Engine
 from ._errors import DrydockError, EngineError
@@ -29,9 +29,9 @@ from ._host import Host
 from ._journal import Journal
 from ._notes import Notes, Past
 from ._observe import Inventory, addresses, process_identity, take_inventory
-from ._outcome import Outcome
-from ._plan import Move, Plan, Side
-from ._service import Systemd
+from ._outcome import Moved, Outcome
+from ._plan import DATA_ROOT, Move, Plan, Side
+from ._service import CONTAINERD, Systemd
 
 # More warm passes than this never paid; a pass that sends less than the second number is the last one.
 _WARM_PASSES, _SMALL_PASS = 4, 16 << 20
@@ -69,10 +69,10 @@ class Transaction:
         self.host = host
         self.plan = plan
         self.journal = journal
-        self.service = Systemd(host)
+        self.service = Systemd(host, with_containerd=plan.containerd is not None)
         self.outcome = Outcome()
         self._stopped_at: float | None = None
-        self._copier: Copier | None = None
+        self._copiers: dict[str, Copier] = {}
 
     # Going forward ---------------------------------------------------------------------------------------------
 
@@ -93,8 +93,8 @@ class Transaction:
                     raise self._undone(step, exc) from exc
                 self._took(step, began)
         finally:
-            if self._copier:
-                self._copier.untrack()
+            for copier in self._copiers.values():
+                copier.untrack()
         self.outcome.applied = self.plan.effect
         settle(self.host, self.plan, self.outcome)
         self.close()
@@ -108,7 +108,7 @@ class Transaction:
 
     def _committed_notes(self) -> str:
         settled = _notes.load(self.host).settled
-        return Notes(self.plan.owners, settled, self.plan.marker, self.plan.history).text()
+        return Notes(self.plan.owners, settled, self.plan.marker, self.plan.history, self.plan.containerd_marker).text()
 
     def close(self) -> str:
         """Remove what was staged and close the journal; returns where it is kept."""
@@ -132,17 +132,22 @@ class Transaction:
         self.journal.note("done", step)
 
     def _do_take_back(self) -> None:
-        move = self._move()
         self.journal.note("begin", "take back")
-        _roots.take_back(move.base, move.target)
+        for move in self.plan.moves:
+            if move.base:
+                _roots.take_back(move.base, move.target)
 
     def _do_warm_copy(self) -> None:
-        move = self.plan.prepares or self._move()
         self.journal.note("begin", "warm copy")
-        with _telling_full_disk(move):
-            self._warm_copy(move)
+        for move in self.plan.copies:
+            with _telling_full_disk(move):
+                self._copiers[move.tree] = self._begin_copy(move)
+        self._warm_copy(self.plan.copies)
+        for move in self.plan.copies:
+            if move.verify == "checksum":
+                self._copiers[move.tree].compare_contents()
 
-    def _warm_copy(self, move: Move) -> None:
+    def _begin_copy(self, move: Move) -> Copier:
         _files.make_directories(move.target, 0o711)
         mark = os.path.join(move.target, _tree.COPY_MARK)
         _files.write(mark, f"An unfinished copy of {move.source} by drydock.dockerd; safe to remove.\n")
@@ -152,27 +157,43 @@ class Transaction:
                 f"The file system of {move.target} keeps no nanoseconds, so no copy there can be exact.",
                 "Make it anew with inodes of 256 bytes (mkfs.ext4 -I 256).",
             )
-        self._copier = copier = Copier(self.host, move.source, move.target, move.bandwidth_limit)
+        copier = Copier(self.host, move.source, move.target, move.bandwidth_limit)
         copier.resume()
-        if self.plan.move:
+        if self.plan.moves:
             copier.track()
+        return copier
+
+    def _warm_copy(self, moves: list[Move]) -> None:
+        """Passes over all that is copied, in turn: what one of them writes must not be a flood of events to the other one's last pass."""
         last = None
         for number in range(1, _WARM_PASSES + 1):
             began = time.monotonic()
-            sent = copier.warm_pass()
+            sent = _tree.Totals(0, 0)
+            for move in moves:
+                with _telling_full_disk(move):
+                    one = self._copiers[move.tree].warm_pass()
+                sent = _tree.Totals(sent.bytes + one.bytes, sent.files + one.files)
             seconds = self._took(f"warm copy, pass {number}", began)
             self.outcome.sent_bytes, self.outcome.sent_files = self.outcome.sent_bytes + sent.bytes, self.outcome.sent_files + sent.files
             self.host.say(f"warm copy, pass {number}: {_tree.human(sent.bytes)} in {sent.files:,} files, {seconds:.1f} s")
             if (sent.bytes < _SMALL_PASS and number > 1) or (last is not None and sent.bytes > last / 2):
                 break
             last = sent.bytes
-        if move.verify == "checksum":
-            copier.compare_contents()
+        self._forecast(sent.bytes, seconds)
+        limit = moves[0].changing_limit
+        if self.plan.moves and limit and sent.bytes > limit:
+            raise DrydockError(
+                f"Containers write as fast as they are copied: the last pass still had {_tree.human(sent.bytes)} to send, which took {seconds:.1f} s, "
+                f"and a cut-over would have the containers down for as long. More than {_tree.human(limit)} is not wanted, so the daemon was not stopped",
+                "Slow down what writes, or set docker_data_root_changing_limit higher ('0' for no limit). The copy is kept, and the next run goes on with it.",
+            )
+
+    def _forecast(self, changing: int, seconds: float) -> None:
         running = self._engine(self.plan.before).get("/info").get("ContainersRunning") or 0
         listens = [_addresses.parse(text) for text in addresses(self.plan.after.settings)]
-        outage = self.service.last_restart_seconds() + running * _CONTAINER_SECONDS + min(seconds, sent.bytes / _SLOW_DISK)
+        outage = self.service.last_restart_seconds() + running * _CONTAINER_SECONDS + min(seconds, changing / _SLOW_DISK)
         outage += _INSECURE_SECONDS if _addresses.plain(listens, self.plan.after.settings) else 0
-        self.outcome.forecast = {"changing_bytes": sent.bytes, "outage_seconds": round(outage, 1)}
+        self.outcome.forecast = {"changing_bytes": changing, "outage_seconds": round(outage, 1)}
         self.host.say(f"expected outage: about {self.outcome.forecast['outage_seconds']} s")
 
     def _do_discard(self) -> None:
@@ -184,9 +205,12 @@ class Transaction:
 
     def _do_hold(self) -> None:
         self.journal.note("begin", "hold")
-        self.service.hold(self.plan.after.command)
-        if self.plan.move and self.plan.live_restore:
+        self._hold(self.plan.after)
+        if self.plan.moves and self.plan.live_restore:
             self._live_restore_off()
+
+    def _hold(self, side: Side) -> None:
+        self.service.hold(side.command, side.containerd)
 
     def _live_restore_off(self) -> None:
         """Containers that outlive the daemon would go on writing to the old root. The removed key would keep the old value: false is written."""
@@ -205,43 +229,49 @@ class Transaction:
         self.service.stop()
 
     def _do_final_copy(self) -> None:
-        move = self._move()
         self.journal.note("begin", "final copy")
-        self._nothing_left_alive(move.source)
-        with _telling_full_disk(move):
-            self._final_copy(move)
+        for move in self.plan.copies:
+            with _telling_full_disk(move):
+                self._final_copy(move, self._copiers[move.tree])
 
-    def _final_copy(self, move: Move) -> None:
-        copier = self._copier or Copier(self.host, move.source, move.target)
+    def _final_copy(self, move: Move, copier: Copier) -> None:
+        self._nothing_left_alive(move.source)
         sent = copier.final_pass()
         if move.verify == "checksum":
             copier.compare_contents(path for path in copier.copied if path not in copier.trusted)
-        self.host.say(f"final copy: {_tree.human(sent.bytes)} in {sent.files:,} files")
-        _stored_paths.rewrite_all(move.target)
+        self.host.say(f"final copy of the {move.what}: {_tree.human(sent.bytes)} in {sent.files:,} files")
+        self._rewrite_paths(move, move.target)
         self._mark(move, move.target)
         copier.sync(move.target)
+
+    def _rewrite_paths(self, move: Move, root: str) -> None:
+        if move.tree == DATA_ROOT:
+            _stored_paths.rewrite_all(root)
 
     def _mark(self, move: Move, root: str) -> None:
         _files.write(
             os.path.join(root, move.marker),
-            f"The data root of this host's Docker daemon, moved from {move.source}. docker.service does not start without this file.\n",
+            f"The {move.what} of this host's Docker daemon, moved from {move.source}. docker.service does not start without this file.\n",
         )
 
     def _do_rename(self) -> None:
-        move = self._move()
         self.journal.note("begin", "rename")
+        for move in self.plan.moves:
+            if move.rename:
+                self._rename(move)
+
+    def _rename(self, move: Move) -> None:
         self._nothing_left_alive(move.source)
         self._mark(move, move.source)
         _roots.exchange(move.source, move.target)
-        _stored_paths.rewrite_all(move.target)
+        self._rewrite_paths(move, move.target)
 
     def _nothing_left_alive(self, source: str) -> None:
         """No container outlived the daemon, and nothing of it is mounted: a classic build may leave its layer after a clean stop."""
         shims = [pid for pid in os.listdir("/proc") if pid.isdigit() and _is_shim(pid)]
         if shims:
             raise DrydockError(f"{len(shims)} containers outlived the daemon's stop (containerd-shim {', '.join(shims)}).", "Stop them, then run again.")
-        points = [line.split(" ")[4] for line in (_files.read(self.host.places.mountinfo) or "").splitlines()]
-        for point in sorted((one for one in points if one.startswith(source + "/")), reverse=True):
+        for point in _mounts.points_below(source, _mounts.parse_mountinfo(_files.read(self.host.places.mountinfo) or "")):
             self.host.must("umount", point)
 
     def _do_reload_units(self) -> None:
@@ -272,25 +302,28 @@ class Transaction:
         self.service.unhold()
 
     def _do_finish(self) -> None:
-        move = self._move()
-        # An interrupted run may have come this far: the name is the one that it noted.
-        kept = next((line["kept"] for line in self.journal.lines() if "kept" in line), "")
+        # An interrupted run may have come this far: the names are the ones that it noted.
+        kept = next((line["kept"] for line in self.journal.lines() if "kept" in line), {})
         when = datetime.datetime.fromtimestamp(self.host.now()).strftime("%Y%m%dT%H%M%S")
-        kept = kept or _roots.kept_name(move.source, when)
+        kept = kept or {move.tree: _roots.kept_name(move.source, when) for move in self.plan.moves}
         self.journal.note("begin", "finish", kept=kept)
-        whole = _tree.totals(self._copier.copied if self._copier else _tree.listing(move.target))
-        self.outcome.bytes, self.outcome.files = whole.bytes, whole.files
-        if self._copier:
-            self._copier.forget()
-        _files.remove(os.path.join(move.target, _tree.COPY_MARK))
+        for move in self.plan.moves:
+            copier = self._copiers.get(move.tree)
+            whole = _tree.totals(copier.copied if copier else _tree.listing(move.target))
+            _files.remove(os.path.join(move.target, _tree.COPY_MARK))
+            self.outcome.moved.append(Moved(move, whole.bytes, whole.files, self._finish(move, kept[move.tree])))
+
+    def _finish(self, move: Move, kept: str) -> str:
+        """Nothing reads the old root any more; returns where it is kept, empty where it is not."""
         if move.rename:
             _files.remove(move.source)
-            return
+            return ""
         _roots.set_aside(move.source, kept)
         if move.keep_source:
-            self.outcome.kept = kept
-        elif os.path.lexists(kept):
+            return kept
+        if os.path.lexists(kept):
             _roots.remove(kept, _notes.inode_of(kept), _files.read(self.host.places.mountinfo) or "")
+        return ""
 
     def _do_reloading(self) -> None:
         """Undoing comes back here last, when the files are restored, and lets dockerd read them."""
@@ -312,6 +345,8 @@ class Transaction:
 
     def _prove(self, side: Side, compare: bool = True) -> None:
         """The daemon answers, on its root and its addresses, and has all that it had."""
+        if side.containerd:
+            self._prove_containerd(side)
         engine = self._engine(side)
         self._wait(lambda: engine.get("/info"), self.plan.ready_timeout, "the daemon does not answer")
         info = engine.get("/info")
@@ -328,14 +363,28 @@ class Transaction:
             if address.scheme == "tcp":
                 _knock(address)
 
+    def _prove_containerd(self, side: Side) -> None:
+        """It runs on the root that its command names."""
+        command = _containerd.command_line(self.service.main_pid(CONTAINERD))
+        roots = [_containerd.root_of(self.host, words) if words else "nowhere" for words in (command, side.containerd)]
+        if roots[0] != roots[1]:
+            raise DrydockError(f"containerd uses the root {roots[0]}, not {roots[1]}.")
+
     @property
     def has_to_go_on(self) -> bool:
         """Whether an interrupted transaction can only go forward: behind its commit point, or when a boot between two writes has
         already let the daemon, and with it the containers, work on the new root."""
-        if self.journal.committed or self.plan.move is None or not self.service.main_pid():
+        if self.journal.committed or not self.plan.moves or not self.service.main_pid():
             return self.journal.committed
-        root = str(self._engine(self.plan.before).get("/info")["DockerRootDir"])
-        return os.path.realpath(self.plan.move.target) in (root, os.path.dirname(root))
+        return any(self._is_in_use(move) for move in self.plan.moves)
+
+    def _is_in_use(self, move: Move) -> bool:
+        """Whether the running daemon works on the new root, be it by the link that a rename leaves."""
+        if move.tree == DATA_ROOT:
+            root = str(self._engine(self.plan.before).get("/info")["DockerRootDir"])
+            return os.path.realpath(move.target) in (root, os.path.dirname(root))
+        command = _containerd.command_line(self.service.main_pid(CONTAINERD))
+        return bool(command) and os.path.realpath(_containerd.root_of(self.host, command)) == os.path.realpath(move.target)
 
     def go_on(self, compare: bool) -> str:
         """Finish a transaction that was interrupted behind its commit point: from there on the new state is the truth.
@@ -343,10 +392,13 @@ class Transaction:
         :param compare: whether the daemon must have all that it had; after a boot, what was removed since is the users' business.
         """
         if not self.journal.committed:
-            if self._move().rename:
-                # It came up by the link, with the old configuration.
-                self.service.hold(self.plan.after.command)
+            behind = [move for move in self.plan.moves if not self._is_in_use(move)]
+            if behind or any(move.rename for move in self.plan.moves):
+                # It came up by the link, with the old configuration, or with one root new and the other one old.
+                self._hold(self.plan.after)
                 self.service.stop()
+            for move in behind:
+                self._catch_up(move)
             for change in self.plan.files:
                 _files.put(change.path, change.after)
             self._apply("commit")
@@ -358,6 +410,14 @@ class Transaction:
                 self._apply(step)
         settle(self.host, self.plan, self.outcome)
         return " ".join([f"An interrupted change was finished (evidence: {self.close()}).", *self.outcome.failures])
+
+    def _catch_up(self, move: Move) -> None:
+        """Move a root that the daemon has gone on working on since it was copied."""
+        if move.rename:
+            return self._rename(move)
+        copier = Copier(self.host, move.source, move.target)
+        copier.resume()
+        return self._final_copy(move, copier)
 
     # Going back ------------------------------------------------------------------------------------------------
 
@@ -380,7 +440,7 @@ class Transaction:
         for line in self._begun():
             step = line["step"]
             if step == "start":
-                self.service.hold(self.plan.before.command)
+                self._hold(self.plan.before)
                 self.service.stop()
             elif step == "stop":
                 restored = self._start_old()
@@ -422,12 +482,14 @@ class Transaction:
         elif step == "live-restore off":
             _files.put(self.host.places.daemon_json, line["text"])
         elif step == "rename":
-            move = self._move()
-            _roots.exchange_back(move.source, move.target)
-            _stored_paths.rewrite_all(move.source)
+            for move in self.plan.moves:
+                if move.rename:
+                    _roots.exchange_back(move.source, move.target)
+                    self._rewrite_paths(move, move.source)
         elif step == "take back":
-            move = self._move()
-            _roots.set_aside(move.target, move.base)
+            for move in self.plan.moves:
+                if move.base:
+                    _roots.set_aside(move.target, move.base)
 
     def _start_old(self) -> str:
         running = self._inventory().running_set()
@@ -435,7 +497,7 @@ class Transaction:
         for line in begun:
             if line["step"] == "live-restore off":
                 self._put_back(line)
-        self.service.hold(self.plan.before.command)
+        self._hold(self.plan.before)
         if self.service.main_pid() and any(line["step"].startswith(("write /", "remove /")) for line in begun):
             # A boot in between started it with half of the change.
             self.service.stop()
@@ -447,10 +509,6 @@ class Transaction:
         return " ".join([f"The old configuration was restored, the daemon answers{where if self.plan.move else ''}, {back}", *failures])
 
     # Helpers ---------------------------------------------------------------------------------------------------
-
-    def _move(self) -> Move:
-        assert self.plan.move is not None
-        return self.plan.move
 
     def _inventory(self) -> Inventory:
         """What the daemon had when it was stopped."""
@@ -480,10 +538,10 @@ def settle(host: Host, plan: Plan, outcome: Outcome | None = None) -> None:
     in_force = plan.before.settings if pending else plan.file_settings
     settled = {"process": process_identity(pid), "settings": in_force} if pid else {}
     history = plan.history
-    if plan.move and outcome:
-        kept = outcome.kept or ""
-        history = (*history, Past(plan.move.source, plan.move.target, kept, _notes.inode_of(kept) if kept else (0, 0), plan.move.restores))
-    text = Notes(plan.owners, settled, plan.marker, history).text()
+    for moved in outcome.moved if outcome else ():
+        move, kept = moved.move, moved.kept
+        history = (*history, Past(move.source, move.target, kept, _notes.inode_of(kept) if kept else (0, 0), move.restores, move.tree, move.run))
+    text = Notes(plan.owners, settled, plan.marker, history, plan.containerd_marker).text()
     path = _notes.path_of(host)
     if text != _files.read(path):
         _files.write(path, text, 0o600)

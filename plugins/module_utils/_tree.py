@@ -154,16 +154,17 @@ def human(count: float) -> str:
     return f"{count:.1f} TiB"
 
 
-def parse_limit(text: str) -> int:
-    """A bandwidth such as '50M' (bytes a second, units of 1024) in rsync's KiB a second; '' and '0' are none.
+def parse_limit(text: str, option: str = "bandwidth_limit") -> int:
+    """A number of bytes such as '50M' (units of 1024) in KiB, as rsync takes a bandwidth; '' and '0' are none.
 
+    :param option: its name, for whoever typed it.
     :raises DrydockError: not a number with an optional unit K, M or G.
     """
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([KMG]?)", text.strip(), re.IGNORECASE) if text.strip() else None
     if not text.strip():
         return 0
     if match is None:
-        raise DrydockError(f"bandwidth_limit '{text}' is not a number of bytes a second.", "Write it as 50M, for example.")
+        raise DrydockError(f"{option} '{text}' is not a number of bytes.", "Write it as 50M, for example.")
     factor = {"": 1 / 1024, "K": 1, "M": 1024, "G": 1024 * 1024}[match[2].upper()]
     return max(1, round(float(match[1]) * factor)) if float(match[1]) else 0
 

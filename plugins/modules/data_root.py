@@ -21,6 +21,19 @@ options:
   path:
     description: The data root that is wanted, an absolute path; empty leaves the data where they are.
     type: str
+  containerd_path:
+    description:
+      - The root of containerd that is wanted, an absolute path; empty leaves it where it is. Moved in the same outage as the data root, or alone.
+      - An engine with the containerd image store, as Engine 29 has it by default, keeps its images there.
+      - Refused when containerd runs tasks of others than Docker, because they would stop too.
+    type: str
+  changing_limit:
+    description:
+      - Bytes that may still change when the daemon is to be stopped, for example V(500M); V(0) is no limit.
+      - When containers write so fast that the copies before do not get below it, the daemon is not stopped, and the task fails and says
+        what a cut-over would cost. What was copied is kept.
+    type: str
+    default: 1G
   state:
     description:
       - V(relocated) moves the data to O(path), copying while containers run first.
@@ -133,6 +146,27 @@ kept:
   description: Where the old data are kept.
   returned: when data were moved
   type: str
+moves:
+  description: Each tree that was moved, the data root and containerd's root.
+  returned: when data were moved
+  type: list
+  elements: dict
+  contains:
+    source:
+      description: Where it lay.
+      type: str
+    target:
+      description: Where it lies now.
+      type: str
+    bytes:
+      description: Its bytes on disk.
+      type: int
+    files:
+      description: Its files, directories and other entries.
+      type: int
+    kept:
+      description: Where the old data are kept; empty when they are not.
+      type: str
 forecast:
   description: What was known before the daemon was stopped.
   returned: when data are to be moved or prepared
@@ -170,6 +204,8 @@ def main() -> None:
         argument_spec={
             **COMMON,
             "path": {"type": "str"},
+            "containerd_path": {"type": "str"},
+            "changing_limit": {"type": "str", "default": "1G"},
             "state": {"type": "str", "choices": ["relocated", "prepared", "cancelled", "restored", "cleaned"], "default": "relocated"},
             "keep_source": {"type": "bool", "default": True},
             "verify": {"type": "str", "choices": ["attributes", "checksum"], "default": "attributes"},

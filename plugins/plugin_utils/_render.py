@@ -21,7 +21,10 @@ except ImportError:
     trust_as_template = None
 
 # Filled in on the host, under its lock: only there the unit's own command, the data root's marker and its mount are known for certain.
-PLACEHOLDERS = {"dockerd_command": "@dockerd_command@", "data_root_marker": "@data_root_marker@", "data_root_mount": "@data_root_mount@"}
+_NAMES = ("dockerd_command", "data_root_marker", "data_root_mount", "containerd_command", "containerd_marker", "containerd_mount")
+PLACEHOLDERS = {name: f"@{name}@" for name in _NAMES}
+# What module arguments are called in the roles, and what stands for them where only the host knows it.
+_PATHS = {"path": ("docker_data_root_path", "@data_root@"), "containerd_path": ("docker_data_root_containerd_path", "@containerd_root@")}
 _OURS = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
@@ -32,15 +35,14 @@ class RenderingActionModule(FollowingActionModule):
         result = super().run(tmp, task_vars)
         variables = dict(task_vars or {})
         args = without_empty(self._task.args)
-        args["path"] = str(args.get("path") or "").strip()
-        if not args["path"]:
-            del args["path"]
-        self._prepare(args)
-        if args.get("state") == "restored":
+        for option, (variable, placeholder) in _PATHS.items():
+            path = str(args.pop(option, None) or "").strip()
+            if path:
+                args[option] = path
             # Only the host knows where the data came from.
-            variables["docker_data_root_path"] = "@data_root@"
-        elif "path" in args:
-            variables["docker_data_root_path"] = args["path"]
+            if path or args.get("state") == "restored":
+                variables[variable] = placeholder if args.get("state") == "restored" else path
+        self._prepare(args)
         self._render_request(args, variables)
         for request in args.get("requests") or []:
             self._render_request(request, variables)

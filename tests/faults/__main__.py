@@ -4,8 +4,8 @@
 
 """Real power cuts and kills against a relocation under load, with a ledger of acknowledged writes.
 
-    faults                        every step of the move cut and killed, both ways, and 20 random moments
-    faults --short                every step cut, some killed, one way, and two random moments
+    faults                        every step of a move cut and killed, both ways, and of a rename, and 20 random moments
+    faults --short                every step of a move cut, some killed, one way, the middle of a rename cut, and two random moments
     faults --rounds N --seed S    the number of random moments, and the seed that repeats them
     faults --suite bookworm       on another engine; default trixie
 
@@ -30,7 +30,7 @@ import xml.etree.ElementTree
 
 from instance import Instance, abandon, result_of, start_move
 from ledger import Failed, Ledger, missing
-from moments import Fault, at_random, long_form, short, short_form
+from moments import Fault, at_random, long_form, renames, short, short_form
 
 ROOTS = ("/var/lib/docker", "/mnt/data/docker")
 # Containers run again that long after a worker was killed, with nobody coming.
@@ -39,6 +39,13 @@ PATIENCE = 60
 NEXT_RUN_BRINGS_BACK_WHAT_RAN = False
 # Whether an old root that is not to be kept is gone after the next run, when a fault interrupted its removal.
 INTERRUPTED_REMOVAL_IS_FINISHED = True
+
+
+def other(root: str, near: bool) -> str:
+    """Where to move next: to the other file system, or to another name on the same one."""
+    if near:
+        return root[:-2] if root.endswith("-2") else f"{root}-2"
+    return ROOTS[0] if root.startswith(os.path.dirname(ROOTS[1])) else ROOTS[1]
 
 
 class Test:
@@ -61,11 +68,12 @@ class Test:
         always = [line.split()[0].lstrip("/") for line in policies.splitlines() if line.split()[1] in ("always", "unless-stopped")]
         self.after_boot = {name: "running" for name in always if self.states[name] in ("running", "paused")}
 
-    def undisturbed(self) -> list[str]:
-        """One move without any fault: it tells the steps, and what each takes."""
+    def undisturbed(self) -> tuple[list[str], list[str]]:
+        """One rename and one move without any fault: they tell their steps, and what each takes of the move."""
+        renamed = self.move_on(other(ROOTS[0], near=True))
         result = self.move_on(ROOTS[1])
         self.phases = {one["phase"]: one["seconds"] for one in result["phases"]}
-        return result["plan"]
+        return result["plan"], renamed["plan"]
 
     def move_on(self, target: str, keep: bool = True) -> dict[str, t.Any]:
         """A run that nobody disturbs has to reach the wanted root with nothing lost."""
@@ -107,7 +115,7 @@ class Test:
     def suffer(self, fault: Fault) -> str:
         """Start a move, strike it and look; in the end let an undisturbed run finish. Returns the line to print."""
         old = self.host.root()
-        new = ROOTS[1 - ROOTS.index(old)]
+        new = other(old, fault.near)
         words = [self.strike(fault, old, new)]
         for one in fault.then:
             self.host.fault("restore")
@@ -200,12 +208,15 @@ def main() -> int:
     began = time.monotonic()
     test = Test(options.suite)
     test.prepare()
-    steps = test.undisturbed()
-    print(f"The steps of a move: {', '.join(steps)}. SEED={options.seed} ROUNDS={rounds}", flush=True)
+    steps, steps_of_rename = test.undisturbed()
+    print(f"The steps of a move: {', '.join(steps)}; of a rename: {', '.join(steps_of_rename)}. SEED={options.seed} ROUNDS={rounds}", flush=True)
     if options.only:
-        faults = [Fault(how, step, event) for how, event, step in (one.split(":") for one in options.only.split(","))]
+        faults = [Fault(how, step, event, near="rename" in step) for how, event, step in (one.split(":") for one in options.only.split(","))]
+    elif options.short:
+        at = steps_of_rename.index("rename")
+        faults = short_form(steps) + renames(steps_of_rename[at : at + 2], "cut")
     else:
-        faults = short_form(steps) if options.short else long_form(steps)
+        faults = long_form(steps) + [fault for how in ("cut", "kill") for fault in renames(steps_of_rename, how)]
     faults += at_random(random.Random(options.seed), test.phases, rounds)
     rows = suffer_all(test, faults)
     report(rows)

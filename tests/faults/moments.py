@@ -17,6 +17,7 @@ class Fault:
 
     :param how: a word of lab-fault.
     :param keep: whether the move keeps the old root.
+    :param near: whether the move stays on its file system, and so is a rename.
     :param then: what strikes the next run.
     """
 
@@ -26,6 +27,7 @@ class Fault:
     delay: float = 0.0
     keep: bool = True
     then: tuple[Fault, ...] = ()
+    near: bool = False
 
     def is_late(self, where: str) -> bool:
         """Whether the change was a step further when it was struck: a busy machine does that."""
@@ -33,7 +35,8 @@ class Fault:
 
     def __str__(self) -> str:
         moment = f"{self.event} of '{short(self.step)}'" if self.step else "any moment"
-        return f"{self.how} at {moment}" + (f" + {self.delay:.3f} s" if self.delay else "") + ("" if self.keep else " (old root not kept)")
+        how = [f" + {self.delay:.3f} s" if self.delay else "", " (a rename)" if self.near else "", "" if self.keep else " (old root not kept)"]
+        return f"{self.how} at {moment}{''.join(how)}"
 
 
 def short(step: str) -> str:
@@ -54,6 +57,11 @@ def both_ways(faults: t.Sequence[Fault]) -> list[Fault]:
 def unprovable() -> list[Fault]:
     """The new root cannot be proved; and on top of that, the worker is killed while it proves."""
     return [Fault("sabotage", "prove"), Fault("sabotage+kill", "prove")]
+
+
+def renames(steps: t.Sequence[str], how: str) -> list[Fault]:
+    """A fault at every step of a move that is a rename."""
+    return [Fault(how, step, near=True) for step in steps]
 
 
 def short_form(steps: t.Sequence[str]) -> list[Fault]:
@@ -81,4 +89,4 @@ def at_random(rng: random.Random, phases: t.Mapping[str, float], count: int) -> 
     return faults
 
 
-__all__ = ("Fault", "at_random", "both_ways", "every_step", "long_form", "short", "short_form")
+__all__ = ("Fault", "at_random", "both_ways", "every_step", "long_form", "renames", "short", "short_form")

@@ -15,7 +15,7 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "faults"))
 from ledger import Ledger, missing
-from moments import Fault, at_random, both_ways, every_step, long_form, short_form
+from moments import Fault, at_random, both_ways, every_step, long_form, renames, short_form
 
 STEPS = ["hold", "stop", "write /etc/docker/daemon.json", "commit"]
 
@@ -54,6 +54,11 @@ def test_both_ways_strikes_each_step_in_both_directions(count: int) -> None:
 def test_long_form_has_every_step_with_every_fault() -> None:
     struck = {(fault.how, fault.step) for fault in long_form(STEPS)}
     assert struck >= {(how, step) for how in ("cut", "kill", "kill-both") for step in STEPS}
+
+
+def test_renames_are_struck_on_one_file_system() -> None:
+    assert [(fault.step, fault.near) for fault in renames(STEPS, "cut")] == [(step, True) for step in STEPS]
+    assert str(renames(["rename"], "cut")[0]) == "cut at begin of 'rename' (a rename)"
 
 
 def test_short_form_cuts_at_every_step() -> None:

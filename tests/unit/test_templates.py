@@ -13,16 +13,29 @@ import pytest
 from ansible_collections.drydock.dockerd.plugins.module_utils import _unit
 
 TEMPLATES = pathlib.Path(__file__).resolve().parents[2] / "roles"
-GUARD = TEMPLATES / "docker_data_root/templates/etc/systemd/system/docker.service.d/zz-drydock-data-root.conf.j2"
+UNITS = TEMPLATES / "docker_data_root/templates/etc/systemd/system"
+
+
+# Each drop-in with a guard, the tree that it is about, and how its templates call that.
+GUARDS = {
+    "docker.service.d/zz-drydock-data-root.conf.j2": ("data root", "docker_data_root_path", "data_root"),
+    "docker.service.d/zz-drydock-containerd.conf.j2": ("root of containerd", "docker_data_root_containerd_path", "containerd"),
+    "containerd.service.d/zz-drydock-containerd.conf.j2": ("root of containerd", "docker_data_root_containerd_path", "containerd"),
+}
 
 
 @pytest.mark.runs_commands
-def test_the_daemon_starts_only_where_its_marker_is(tmp_path: pathlib.Path) -> None:
+@pytest.mark.parametrize("name", GUARDS)
+def test_the_daemon_starts_only_where_its_marker_is(tmp_path: pathlib.Path, name: str) -> None:
     """On an absent or wrong disk its command must not be reached, and its words must say why."""
+    what, path, prefix = GUARDS[name]
     marker = ".drydock-root-1"
-    text = jinja2.Template(GUARD.read_text()).render(docker_data_root_path=str(tmp_path), data_root_marker=marker, data_root_mount="mnt.mount")
+    variables = {path: str(tmp_path), f"{prefix}_marker": marker, f"{prefix}_mount": "mnt.mount", "containerd_command": "containerd --debug"}
+    text = jinja2.Template((UNITS / name).read_text(), undefined=jinja2.StrictUndefined).render(variables)
     assert (_unit.values([text], "Unit", "Wants"), _unit.values([text], "Unit", "After")) == (["mnt.mount"], ["mnt.mount"])
     (command,) = _unit.values([text], "Service", "ExecStartPre")
+    starts = [f"containerd --debug --root {tmp_path}"] if name.startswith("containerd") else []
+    assert _unit.values([text], "Service", "ExecStart") == starts
 
     def start() -> subprocess.CompletedProcess[str]:
         return subprocess.run(_unit.split(command), capture_output=True, text=True, check=False)
@@ -30,7 +43,7 @@ def test_the_daemon_starts_only_where_its_marker_is(tmp_path: pathlib.Path) -> N
     (tmp_path / ".drydock-root-2").touch()
     wrong = start()
     assert wrong.returncode == 1
-    assert f"drydock: the data root {tmp_path} is not there" in wrong.stderr
+    assert f"drydock: the {what} {tmp_path} is not there" in wrong.stderr
     assert marker in wrong.stderr
     (tmp_path / marker).touch()
     assert (start().returncode, start().stderr) == (0, "")

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import typing as t
 
 from running import run_module, snapshot
@@ -39,6 +40,17 @@ def test_preparing_touches_nothing_that_runs(host: t.Any, before: dict[str, t.An
     assert second["forecast"]["changed_files"] < first["forecast"]["changed_files"] / 2
     now = snapshot(host)
     assert (now["pid"], now["root"], now["containers"]) == (before["pid"], OLD, before["containers"])
+
+
+def test_a_container_that_writes_too_fast_is_not_stopped(host: t.Any, before: dict[str, t.Any]) -> None:
+    host.check_output("docker run --detach --name flood lab:app sh -c 'while :; do dd if=/dev/zero of=/flood bs=1M count=20; sleep 0.1; done'")
+    refused = run_module(host, f"path={NEW} changing_limit=1M")
+    host.check_output("docker rm --force flood")
+    assert refused["failed"]
+    assert re.search(r"the last pass still had \d\S* MiB to send", refused["msg"])
+    now = snapshot(host)
+    assert (now["pid"], now["root"], now["containers"]) == (before["pid"], OLD, before["containers"])
+    assert not host.file("/var/lib/drydock/dockerd/journal").exists
 
 
 def test_a_prepared_copy_is_gone_on_with(host: t.Any, before: dict[str, t.Any]) -> None:

@@ -12,6 +12,7 @@ import typing as t
 
 import pytest
 from ansible_collections.drydock.dockerd.plugins.module_utils import _service
+from ansible_collections.drydock.dockerd.plugins.module_utils._containerd import Containerd
 from ansible_collections.drydock.dockerd.plugins.module_utils._engine import Engine
 from ansible_collections.drydock.dockerd.plugins.module_utils._errors import EngineError
 from ansible_collections.drydock.dockerd.plugins.module_utils._host import Host, Places, Result
@@ -105,6 +106,16 @@ def make_unit() -> t.Callable[..., _service.Unit]:
         return _service.Unit(FRAGMENT, {FRAGMENT: text, **(foreign or {})}, ours or {}, environment or {})
 
     return make
+
+
+@pytest.fixture
+def containerd(tmp_path: pathlib.Path) -> Containerd:
+    """A running containerd; its process is the test's own."""
+    root = tmp_path / "containerd"
+    root.mkdir()
+    fragment = "/lib/systemd/system/containerd.service"
+    unit = _service.Unit(fragment, {fragment: "[Service]\nExecStart=/usr/bin/containerd\n"}, {}, {})
+    return Containerd(unit, os.getpid(), str(root), {})
 
 
 @pytest.fixture

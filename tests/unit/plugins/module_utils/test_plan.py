@@ -227,6 +227,80 @@ def test_a_host_whose_root_is_not_asked_for_keeps_it(on_root, root, make_state):
     assert (plan.move, plan.marker, plan.effect) == (None, moved.marker, "reload")
 
 
+# containerd's root ----------------------------------------------------------------------------------------------
+
+
+def of_containerd(root="@containerd_root@"):
+    return Ask(
+        "containerd",
+        {},
+        {
+            "containerd.service.d/zz.conf": f"[Service]\nExecStart=\nExecStart=@containerd_command@ --root {root}\n",
+            "zz.conf": "[Unit]\nAfter=@containerd_mount@\n",
+        },
+    )
+
+
+def test_both_roots_move_in_one_outage(on_root, root, containerd):
+    state = dataclasses.replace(on_root(), containerd=containerd)
+    plan = plan_of(state, of_containerd(), path=f"{root}-new", containerd_path=f"{containerd.root}-new")
+    assert plan.steps.count("stop") == 1
+    assert [(move.tree, move.source, move.target) for move in plan.moves] == [
+        ("data-root", str(root), f"{root}-new"),
+        ("containerd", containerd.root, f"{containerd.root}-new"),
+    ]
+    assert plan.moves[0].run == plan.moves[1].run != ""
+    assert plan.marker != plan.containerd_marker
+    assert Plan.from_data(json.loads(json.dumps(plan.to_data()))) == plan
+
+
+def test_containerd_gets_its_new_root_and_docker_keeps_its_command(on_root, root, containerd):
+    state = dataclasses.replace(on_root(), containerd=containerd)
+    plan = plan_of(state, of_containerd(), containerd_path="/mnt/c")
+    assert (plan.before.containerd, plan.after.containerd) == (("/usr/bin/containerd",), ("/usr/bin/containerd", "--root", "/mnt/c"))
+    assert plan.before.command == plan.after.command
+    assert [change.path for change in plan.files] == [f"{UNITS}/containerd.service.d/zz.conf", f"{UNITS}/docker.service.d/zz.conf"]
+    assert (plan.move, plan.effect, plan.file_settings) == (None, "restart", {})
+    # The hold brings the command, and the guards need no restart.
+    assert "reload units" not in plan.steps
+
+
+def test_a_containerd_that_is_there_already_is_left_alone(on_root, containerd):
+    unit = dataclasses.replace(containerd.unit, ours={"zz.conf": f"[Service]\nExecStart=\nExecStart=/usr/bin/containerd --root {containerd.root}\n"})
+    pathlib.Path(containerd.root, ".drydock-root-1").touch()
+    ask = Ask("containerd", {}, {"containerd.service.d/zz.conf": "[Service]\nExecStart=\nExecStart=@containerd_command@ --root @containerd_root@\n"})
+    state = dataclasses.replace(on_root(), containerd=dataclasses.replace(containerd, unit=unit), containerd_marker=".drydock-root-1")
+    assert plan_of(state, ask, containerd_path=containerd.root).steps == []
+
+
+def test_a_containerd_that_is_not_asked_for_keeps_what_was_asked_before(on_root, containerd):
+    before = of_containerd("/mnt/c")
+    state = dataclasses.replace(on_root(), containerd=containerd, owners={"containerd": before}, containerd_marker=".drydock-root-1")
+    for state_ in ("relocated", "prepared", "cancelled"):
+        plan, _problems = make_plan(state, Request(asks=(of_containerd("/else"),), path="/mnt/d", state=state_), UNITS, JSON)
+        assert (plan.owners["containerd"], plan.containerd_marker, plan.containerd) == (before, ".drydock-root-1", None)
+
+
+def test_a_containerd_that_dockerd_runs_itself_cannot_move(on_root):
+    plan, problems = make_plan(on_root(), Request(asks=(of_containerd(),), containerd_path="/mnt/c"), UNITS, JSON)
+    assert plan.steps == []
+    assert [problem.sentence for problem in problems] == [
+        "containerd's root cannot move to /mnt/c: this host has no containerd.service, its dockerd runs containerd itself."
+    ]
+
+
+@pytest.mark.parametrize("both", [True, False])
+def test_what_moved_in_the_last_outage_comes_back(on_root, root, containerd, both):
+    roots = {"data-root": str(root), "containerd": containerd.root}
+    history = (Past("/old/data-root", roots["data-root"], "", (0, 0), False, "data-root", "1"),)
+    history += (Past("/old/containerd", roots["containerd"], "", (0, 0), False, "containerd", "1" if both else "2"),)
+    state = dataclasses.replace(on_root(), containerd=containerd, history=history)
+    plan, problems = make_plan(state, Request(asks=(of_containerd(),), state="restored"), UNITS, JSON)
+    assert problems == []
+    assert [move.target for move in plan.moves] == (["/old/data-root"] if both else []) + ["/old/containerd"]
+    assert plan.after.containerd[-1] == "/old/containerd"
+
+
 # Earlier moves ---------------------------------------------------------------------------------------------------
 
 

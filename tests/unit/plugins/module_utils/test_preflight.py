@@ -13,7 +13,7 @@ import socket
 import types
 
 import pytest
-from ansible_collections.drydock.dockerd.plugins.module_utils import _preflight, _tree
+from ansible_collections.drydock.dockerd.plugins.module_utils import _tree
 from ansible_collections.drydock.dockerd.plugins.module_utils._daemon_json import Ask
 from ansible_collections.drydock.dockerd.plugins.module_utils._errors import DrydockError
 from ansible_collections.drydock.dockerd.plugins.module_utils._mounts import Mount
@@ -36,7 +36,7 @@ def check(host):
         wanted = Request(asks=tuple(asks), **request)
         plan, problems = make_plan(state, wanted, host.places.units, host.places.daemon_json)
         # Temporary directories are no place for a data root; that has a test of its own.
-        findings, _forecast = preflight(host, state, plan, dataclasses.replace(wanted, path=None), problems, check_mode)
+        findings, _forecast = preflight(host, state, plan, dataclasses.replace(wanted, path=None, containerd_path=None), problems, check_mode)
         return findings
 
     return run
@@ -369,14 +369,47 @@ def test_a_process_with_open_files_in_the_old_root_is_told(on_root, root, check)
     assert str(log) in findings[0].sentence
 
 
-def test_images_that_containerd_keeps_elsewhere_are_told_with_their_size(on_root, root, check, monkeypatch, tmp_path):
-    (tmp_path / "containerd").mkdir()
-    (tmp_path / "containerd" / "layer").write_bytes(bytes(3 << 20))
-    monkeypatch.setattr(_preflight, "_CONTAINERD_ROOT", str(tmp_path / "containerd"))
+def test_images_that_containerd_keeps_elsewhere_are_told_with_their_size(on_root, root, check, containerd):
+    pathlib.Path(containerd.root, "layer").write_bytes(bytes(3 << 20))
     info = {"Driver": "overlayfs", "DriverStatus": [["driver-type", "io.containerd.snapshotter.v1"]]}
-    findings = check(on_root(info=info), path=root.target)
+    findings = check(on_root(info=info, containerd=containerd), path=root.target)
     assert ids(findings) == [("containerd-stays", WARNING)]
     assert findings[0].sentence.startswith("3.0 MiB stay behind in ")
+
+
+def test_a_containerd_that_serves_others_stays_where_it_is(on_root, root, check, containerd):
+    others = dataclasses.replace(containerd, others={"k8s.io": 2, "default": 1})
+    findings = check(on_root(containerd=others), containerd_path=f"{root.target}-c")
+    assert ids(findings) == [("containerd-shared", ERROR)] * 2
+    assert findings[0].sentence == "containerd runs 1 task in namespace 'default', which are not Docker's and would stop."
+    assert check(on_root(containerd=others), path=root.target) == []
+
+
+def test_a_containerd_that_is_down_is_told(on_root, root, check, containerd):
+    findings = check(on_root(containerd=dataclasses.replace(containerd, pid=0)), containerd_path=f"{root.target}-c")
+    assert ids(findings) == [("containerd-down", ERROR)]
+
+
+def test_one_new_root_inside_the_other_is_refused(on_root, root, check, containerd):
+    findings = check(on_root(containerd=containerd), path=root.target, containerd_path=f"{root.target}/containerd")
+    assert ids(findings) == [("paths-nested", ERROR)]
+
+
+def test_an_empty_directory_of_containerds_own_is_no_foreign_target(on_root, root, check, containerd):
+    os.makedirs(f"{root.target}-c/opt/bin")
+    assert check(on_root(containerd=containerd), containerd_path=f"{root.target}-c") == []
+    pathlib.Path(f"{root.target}-c/opt/bin/theirs").touch()
+    assert ids(check(on_root(containerd=containerd), containerd_path=f"{root.target}-c")) == [("not-empty", ERROR)]
+
+
+def test_two_roots_on_one_disk_need_room_for_both(on_root, root, check, containerd):
+    """Each alone fits: 64 MiB of margin each, and 100 MiB are free."""
+    root.room.f_bavail = 100 << 20 >> 12
+    assert check(on_root(containerd=containerd), path=root.target) == []
+    assert check(on_root(containerd=containerd), containerd_path=f"{root.target}-c") == []
+    findings = check(on_root(containerd=containerd), path=root.target, containerd_path=f"{root.target}-c")
+    assert ids(findings) == [("no-space", ERROR)]
+    assert f"{root.target} and {root.target}-c has 100.0 MiB free" in findings[0].sentence
 
 
 def test_a_target_without_room_is_told_with_what_is_missing(on_root, root, check):

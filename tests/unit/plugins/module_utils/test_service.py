@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import pathlib
 
@@ -130,6 +131,23 @@ def test_the_hold_of_a_host_without_a_socket_unit_makes_none(host, systemd):
     host.execute.answers["systemctl show docker.socket --property LoadState"] = (0, "LoadState=masked\n")
     systemd.hold(["dockerd"])
     assert os.listdir(host.places.runtime_units) == ["docker.service.d"]
+
+
+def test_the_hold_of_containerd_has_its_new_command_and_goes_with_the_rest(host, systemd):
+    """Whoever starts docker starts containerd first, condition or not."""
+    service = dataclasses.replace(systemd, with_containerd=True)
+    service.hold(["dockerd"], ["containerd", "--root", "/new"])
+    (path,) = pathlib.Path(host.places.runtime_units).glob("containerd.service.d/*.conf")
+    text = path.read_text()
+    assert values([text], "Unit", "ConditionPathExists") == [f"!{host.places.hold}"]
+    assert values([text], "Service", "ExecStart") == ["containerd --root /new"]
+    service.unhold()
+    assert not path.exists()
+
+
+def test_containerd_is_stopped_and_started_only_where_it_moves(systemd):
+    assert "containerd.service" in dataclasses.replace(systemd, with_containerd=True).units()
+    assert "containerd.service" not in systemd.units()
 
 
 def test_unhold_leaves_nothing_of_the_hold_and_may_be_repeated(host, systemd):

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import itertools
 import json
@@ -15,7 +16,7 @@ import socket
 import types
 
 import pytest
-from ansible_collections.drydock.dockerd.plugins.module_utils import _addresses, _files, _transaction, _worker
+from ansible_collections.drydock.dockerd.plugins.module_utils import _addresses, _containerd, _files, _transaction, _unit, _worker
 from ansible_collections.drydock.dockerd.plugins.module_utils._daemon_json import Ask
 from ansible_collections.drydock.dockerd.plugins.module_utils._engine import Engine
 from ansible_collections.drydock.dockerd.plugins.module_utils._errors import DrydockError, EngineError
@@ -25,8 +26,9 @@ from ansible_collections.drydock.dockerd.plugins.module_utils._mounts import Mou
 from ansible_collections.drydock.dockerd.plugins.module_utils._notes import Past, inode_of, load
 from ansible_collections.drydock.dockerd.plugins.module_utils._observe import take_inventory
 from ansible_collections.drydock.dockerd.plugins.module_utils._plan import MARKER_PREFIX, Request, make_plan
-from ansible_collections.drydock.dockerd.plugins.module_utils._service import HOLD_DROP_IN
+from ansible_collections.drydock.dockerd.plugins.module_utils._service import HOLD_DROP_IN, Unit
 from ansible_collections.drydock.dockerd.plugins.module_utils._transaction import Transaction, locked, recover
+from ansible_collections.drydock.dockerd.plugins.module_utils._tree import Totals
 
 CONTAINERS = {"web": "running", "held": "paused", "old": "exited"}
 RELOADED = ("debug", "live-restore")
@@ -40,7 +42,7 @@ class Crash(BaseException):
 class Machine(Host):
     """A host with systemd and dockerd in a few lines: what the files said when they were read last is what is in force."""
 
-    def __init__(self, places, root):
+    def __init__(self, places, root, images=""):
         super().__init__(execute=self.command, pipe=self.through_a_pipe, now=self.moment, sleep=lambda seconds: None, places=places)
         self.default_root = str(root)
         self.commands, self.posts, self.moments, self.crash_at = [], [], 0, 0
@@ -49,7 +51,9 @@ class Machine(Host):
         self.containers = dict(CONTAINERS)
         # With the new configuration an image is not there, a container does not start, or a reload changes nothing.
         self.loses_image, self.broken, self.deaf = False, "", False
+        self.default_images = str(images)
         self.up, self.in_force, self.units = True, self.read_file(), self.read_units()
+        self.images = self.images_of_units()
 
     def moment(self):
         """Commands, notes in the journal and what is written to the disk are the moments at which a crash is tried."""
@@ -62,8 +66,15 @@ class Machine(Host):
         return json.loads(_files.read(self.places.daemon_json) or "{}")
 
     def read_units(self):
-        ours, runtime = (pathlib.Path(place, "docker.service.d") for place in (self.places.units, self.places.runtime_units))
-        return {path.name: path.read_text() for path in [*ours.glob("*.conf"), *runtime.glob("*.conf")]}
+        places = [pathlib.Path(place) for place in (self.places.units, self.places.runtime_units)]
+        found = {path.name: path.read_text() for place in places for path in place.glob("docker.service.d/*.conf")}
+        return {**found, **{f"containerd/{path.name}": path.read_text() for place in places for path in place.glob("containerd.service.d/*.conf")}}
+
+    def images_of_units(self):
+        """containerd's root as the units say that systemd has read."""
+        texts = [text for name, text in sorted(self.units.items()) if name.startswith("containerd/")]
+        commands = _unit.values(texts, "Service", "ExecStart")
+        return _containerd.root_flag(commands[-1].split()) if commands else self.default_images
 
     def command(self, argv, timeout, stdin):
         self.moment()
@@ -95,6 +106,10 @@ class Machine(Host):
         elif argv[:2] == ("systemctl", "start") and not self.up and not os.path.exists(self.places.hold):
             assert "--restart=false" in self.units[HOLD_DROP_IN]
             self.up, self.in_force = True, self.read_file()
+            if "containerd.service" in argv:
+                self.images = self.images_of_units()
+                # Debian's makes this again at every start.
+                os.makedirs(os.path.join(self.default_images, "opt", "bin"), exist_ok=True)
         elif argv[:2] == ("systemctl", "daemon-reload"):
             self.units = self.read_units()
         elif argv[:2] == ("systemctl", "kill") and not self.deaf:
@@ -108,6 +123,7 @@ class Machine(Host):
         shutil.rmtree(self.places.runtime_units, ignore_errors=True)
         _files.remove(self.places.hold)
         self.up, self.in_force, self.units = True, self.read_file(), self.read_units()
+        self.images = self.images_of_units()
         pathlib.Path(self.root, "containers", "written").write_text("since the boot")
 
     def info(self):
@@ -165,7 +181,7 @@ class Daemon(Engine):
 class World:
     """A machine, a plan for it, and what both sides of the plan look like."""
 
-    def __init__(self, top, places, state_of, settings, asks, path, keep_source=True, mounts=(), restores=False):
+    def __init__(self, top, places, state_of, settings, asks, path, keep_source=True, mounts=(), restores=False, images=False):
         self.root = top / "root"
         self.kept, history = None, ()
         lives = top / "moved" if restores else self.root
@@ -179,10 +195,28 @@ class World:
             (self.kept / "containers" / "deleted").write_text("since")
             history = (Past(str(self.root), str(lives), str(self.kept), inode_of(str(self.kept)), False),)
         pathlib.Path(places.daemon_json).write_text(json.dumps(settings))
-        self.machine = Machine(places, self.root)
+        self.machine = Machine(places, self.root, top / "images")
         self.engine = Daemon(self.machine)
-        state = state_of(settings, info=self.engine.get("/info"), inventory=take_inventory(self.engine), mounts=list(mounts), history=history)
-        request = Request(asks=asks, path=str(top / path) if path else None, keep_source=keep_source, state="restored" if restores else "relocated")
+        changes = {"mounts": list(mounts), "history": history}
+        self.images = [str(top / "images"), str(top / "images")]
+        if images:
+            asks += (
+                Ask("containerd", {}, {"containerd.service.d/zz.conf": "[Service]\nExecStart=\nExecStart=@containerd_command@ --root @containerd_root@\n"}),
+            )
+            (top / "images").mkdir()
+            (top / "images" / "layer").write_text("image")
+            fragment = "/lib/systemd/system/containerd.service"
+            unit = Unit(fragment, {fragment: f"[Service]\nExecStart=containerd --root {self.images[0]}\n"}, {}, {})
+            changes["containerd"] = _containerd.Containerd(unit, os.getpid(), self.images[0], {})
+            self.images[1] = str(top / "images-new")
+        state = state_of(settings, info=self.engine.get("/info"), inventory=take_inventory(self.engine), **changes)
+        request = Request(
+            asks=asks,
+            path=str(top / path) if path else None,
+            containerd_path=self.images[1] if images else None,
+            keep_source=keep_source,
+            state="restored" if restores else "relocated",
+        )
         self.plan, problems = make_plan(state, request, places.units, places.daemon_json)
         assert problems == []
         self.before = {one.path: one.before for one in self.plan.files}
@@ -208,7 +242,10 @@ class World:
         assert not os.path.islink(machine.root)
         assert self.kept is None or self.kept.exists() is not new
         assert machine.units == machine.read_units()
-        assert HOLD_DROP_IN not in machine.units
+        assert machine.images == self.images[new]
+        assert self.plan.containerd is None or pathlib.Path(machine.images, "layer").read_text() == "image"
+        assert not os.path.islink(machine.images)
+        assert not any(HOLD_DROP_IN in name for name in machine.units)
         assert not os.path.exists(machine.places.hold)
         assert not Journal(machine).is_open
         assert load(machine).owners == (self.plan.owners if new else {})
@@ -221,6 +258,8 @@ CHANGES = {
     "a restart": ({}, (Ask("a", {"debug": True, "mtu": 1400}, {"zz.conf": LIMITS}),), None, "restart"),
     "a move": ({"live-restore": True}, (Ask("a", {"debug": True}),), "new", "restart"),
     "a rename": ({"live-restore": True}, (Ask("a", {"debug": True}),), "new", "restart", {"mounts": [Mount("/", "ext4", "/dev/x", frozenset())]}),
+    "a move of containerd too": ({}, (Ask("a", {"debug": True}),), "new", "restart", {"images": True}),
+    "a rename of containerd": ({}, (), None, "restart", {"images": True, "mounts": [Mount("/", "ext4", "/dev/x", frozenset())]}),
     "a move taken back": ({}, (Ask("a", {"debug": True}),), None, "restart", {"restores": True}),
 }
 
@@ -238,6 +277,7 @@ def world(host, tmp_path, make_state, monkeypatch):
         made = World(top, places, make_state, settings, asks, path, **{**(more[0] if more else {}), **options})
         assert made.plan.effect == effect
         monkeypatch.setattr(_transaction, "Engine", lambda path: made.engine)
+        monkeypatch.setattr(_containerd, "command_line", lambda pid: ["containerd", "--root", made.machine.images])
         monkeypatch.setattr(os, "fsync", lambda fd: made.machine.moment())
         return made
 
@@ -255,6 +295,31 @@ def test_a_change_comes_into_force(world, change):
     assert [phase["phase"] for phase in outcome.phases if "pass" not in phase["phase"]] == it.plan.steps
     assert (outcome.downtime is not None) == (it.plan.effect == "restart")
     assert load(it.machine).settled["settings"] == it.plan.file_settings
+
+
+@pytest.mark.parametrize(("limit", "stops"), [(1 << 30, False), (3 << 30, True), (0, True)])
+def test_a_daemon_whose_containers_write_too_fast_is_not_stopped(world, monkeypatch, limit, stops):
+    it = world("a move")
+    it.plan = dataclasses.replace(it.plan, move=dataclasses.replace(it.plan.move, changing_limit=limit))
+    real = _transaction.Copier.warm_pass
+    monkeypatch.setattr(_transaction.Copier, "warm_pass", lambda copier: (real(copier), Totals(2 << 30, 7))[1])
+    if stops:
+        it.run()
+        return it.assert_whole(new=True)
+    with pytest.raises(DrydockError, match=r"the last pass still had 2\.0 GiB to send, .* was not stopped\. Nothing had been changed\."):
+        it.run()
+    assert not any(command.startswith("systemctl stop") for command in it.machine.commands)
+    assert os.path.exists(os.path.join(it.plan.move.target, "containers", "precious"))
+    return it.assert_whole(new=False)
+
+
+def test_a_containerd_on_another_root_is_undone(world, monkeypatch):
+    it = world("a move of containerd too")
+    default = [*it.plan.before.containerd]
+    monkeypatch.setattr(_containerd, "command_line", lambda pid: default)
+    with pytest.raises(DrydockError, match=r"Failed at 'prove': containerd uses the root \S+/images, not \S+/images-new\. The old configuration was restored"):
+        it.run()
+    it.assert_whole(new=False)
 
 
 def test_a_reload_stops_nothing(world):
@@ -277,16 +342,17 @@ def test_the_daemon_is_down_only_for_what_must_be_done_then(world):
 def test_a_move_keeps_the_old_data_aside_and_marks_the_new(world):
     it = world("a move")
     outcome = it.run()
-    assert outcome.kept.startswith(f"{it.root}.drydock-kept-")
+    (kept,) = outcome.kept
+    assert kept.startswith(f"{it.root}.drydock-kept-")
     assert not it.root.exists()
-    assert pathlib.Path(outcome.kept, "containers", "precious").read_text() == "data"
+    assert pathlib.Path(kept, "containers", "precious").read_text() == "data"
     assert sorted(os.listdir(it.machine.root)) == [it.plan.marker, "containers"]
     assert it.plan.marker.startswith(MARKER_PREFIX)
 
 
 def test_a_move_without_keeping_leaves_no_old_data(world):
     it = world("a move", keep_source=False)
-    assert it.run().kept is None
+    assert it.run().kept == []
     it.assert_whole(new=True)
     assert not list(it.root.parent.glob("root*"))
 
