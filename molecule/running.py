@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import pathlib
@@ -13,6 +14,8 @@ import signal
 import subprocess
 import time
 import typing as t
+
+PLAYBOOKS = pathlib.Path(__file__).resolve().parent.parent / "playbooks"
 
 
 def snapshot(host: t.Any) -> dict[str, t.Any]:
@@ -81,3 +84,32 @@ def wait_for(done: t.Callable[[], bool], what: str = "it", seconds: float = 60) 
     while not done():
         assert time.monotonic() < until, f"{what} did not happen within {seconds:g} s"
         time.sleep(0.2)
+
+
+@dataclasses.dataclass(frozen=True)
+class Play:
+    """How a playbook ended on a host.
+
+    :param message: what the first failed task said; of a loop all that its items said.
+    """
+
+    failed: bool
+    changed: int
+    message: str
+
+
+def run_playbook(host: t.Any, name: str, variables: dict[str, t.Any], check: bool = False, inventory: str = "", target: str = "") -> Play:
+    """Run one of the collection's playbooks on a lab host, or on the target of another inventory."""
+    target = target or host.ansible.get_variables()["inventory_hostname"]
+    words = ["ansible-playbook", "--inventory", inventory or str(host.backend.ansible_inventory), str(PLAYBOOKS / f"{name}.yml")]
+    words += ["--extra-vars", json.dumps({"target": target, **variables}), *(["--check"] if check else [])]
+    environment = {**os.environ, "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json"}
+    done = subprocess.run(words, capture_output=True, text=True, env=environment, check=False)
+    try:
+        # What an action plugin says stands above.
+        told = json.loads(done.stdout[done.stdout.index("{\n") :])
+    except ValueError:
+        raise AssertionError(done.stdout + done.stderr) from None
+    results = [task["hosts"][target] for play in told["plays"] for task in play["tasks"] if target in task["hosts"]]
+    failures = [one for result in results if result.get("failed") for one in result.get("results", [result]) if one.get("failed")]
+    return Play(done.returncode != 0, told["stats"][target]["changed"], " ".join(one["msg"] for one in failures))

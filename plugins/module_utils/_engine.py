@@ -3,7 +3,7 @@
 
 # Private to this collection: no promise is made to other users of it.
 
-"""The Docker Engine API over a unix socket, with the standard library only."""
+"""The Docker Engine API over a unix socket, with the standard library only. Remote ones are in _endpoint.py."""
 
 from __future__ import annotations
 
@@ -48,6 +48,13 @@ class Engine:
         """
         return self._call("GET", path, query)
 
+    def get_bytes(self, path: str, **query: t.Any) -> bytes:
+        """GET what is not JSON.
+
+        :raises EngineError: no connection, or an answer other than 2xx.
+        """
+        return self._exchange("GET", path, query)
+
     def post(self, path: str, **query: t.Any) -> t.Any:
         """POST without a body; 304 (already so) is fine.
 
@@ -55,8 +62,19 @@ class Engine:
         """
         return self._call("POST", path, query)
 
+    @property
+    def where(self) -> str:
+        """How a person knows it."""
+        return self.path
+
+    def _connection(self) -> http.client.HTTPConnection:
+        return _UnixConnection(self.path, self.timeout)
+
     def _call(self, method: str, path: str, query: t.Mapping[str, t.Any]) -> t.Any:
-        connection = _UnixConnection(self.path, self.timeout)
+        return _decode(self._exchange(method, path, query))
+
+    def _exchange(self, method: str, path: str, query: t.Mapping[str, t.Any]) -> bytes:
+        connection = self._connection()
         try:
             connection.request(
                 method, path + ("?" + urllib.parse.urlencode(query) if query else ""), headers={"Content-Length": "0"} if method == "POST" else {}
@@ -64,14 +82,14 @@ class Engine:
             answer = connection.getresponse()
             body = answer.read()
         except (OSError, http.client.HTTPException) as exc:
-            raise EngineError(f"The daemon does not answer on {self.path}: {exc}.") from exc
+            raise EngineError(f"The daemon does not answer on {self.where}: {exc}.") from exc
         finally:
             connection.close()
-        data = _decode(body)
         if answer.status >= 300 and answer.status != 304:
+            data = _decode(body)
             words = data.get("message", "") if isinstance(data, dict) else body.decode(errors="replace").strip()
             raise EngineError(f"The daemon answered {method} {path} with {answer.status}: {words}")
-        return data
+        return body
 
 
 def _decode(body: bytes) -> t.Any:

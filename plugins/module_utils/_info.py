@@ -11,11 +11,14 @@ import os
 import typing as t
 
 from . import _mounts, _unit
-from ._observe import State, addresses
+from ._observe import Container, State, addresses
 
 
-def describe(state: State) -> dict[str, t.Any]:
-    """The state of a daemon for playbooks and reports."""
+def describe(state: State, output: t.Mapping[str, list[str]] | None = None) -> dict[str, t.Any]:
+    """The state of a daemon for playbooks and reports.
+
+    :param output: the last lines of containers by id.
+    """
     effective = state.effective(state.daemon_json, state.unit.ours)
     mount = _mounts.mount_of(os.path.realpath(state.data_root), state.mounts)
     return {
@@ -33,7 +36,9 @@ def describe(state: State) -> dict[str, t.Any]:
         "config": _config(state, effective),
         "owners": {name: {"settings": ask.settings, "allow_insecure": ask.allow_insecure} for name, ask in state.owners.items()},
         "restart_pending": state.pending,
-        "containers": [_container(one) for one in sorted(state.inventory.containers.values(), key=lambda one: one.name)],
+        "containers": [
+            describe_container(one, (output or {}).get(one.id, [])) for one in sorted(state.inventory.containers.values(), key=lambda one: one.name)
+        ],
         "images": len(state.inventory.images),
         "volumes": list(state.inventory.volumes),
         "networks": sorted(state.inventory.networks.values()),
@@ -47,7 +52,8 @@ def _config(state: State, effective: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     return {key: {"value": value, "source": sources.get(key, "daemon.json"), "owner": owners.get(key, "")} for key, value in sorted(effective.items())}
 
 
-def _container(one: t.Any) -> dict[str, t.Any]:
+def describe_container(one: Container, log: list[str]) -> dict[str, t.Any]:
+    """One container for playbooks and reports."""
     return {
         "id": one.id,
         "name": one.name,
@@ -57,7 +63,10 @@ def _container(one: t.Any) -> dict[str, t.Any]:
         "max_retries": one.max_retries,
         "restart_count": one.restart_count,
         "exit_code": one.exit_code,
+        "health": one.health,
+        "started_at": one.started_at,
+        "log": log,
     }
 
 
-__all__ = ("describe",)
+__all__ = ("describe", "describe_container")

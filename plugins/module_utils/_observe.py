@@ -24,6 +24,8 @@ from ._service import CONTAINERD, Unit
 from ._sysv import service_of
 
 DEFAULT_DATA_ROOT = "/var/lib/docker"
+# The engine's zero time.
+_NEVER = "0001-01-01T00:00:00Z"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +36,9 @@ class Container:
     :param policy: restart policy; an empty one is 'no'.
     :param needs: names or ids of containers that have to run first.
     :param binds: host paths that it mounts.
+    :param health: starting, healthy or unhealthy; empty without a health check.
+    :param started_at: when it was last started, in the engine's own words; empty when it never was.
+    :param tty: its output is one stream, as a terminal shows it.
     """
 
     id: str
@@ -47,6 +52,9 @@ class Container:
     auto_remove: bool
     needs: t.Tuple[str, ...]
     binds: t.Tuple[str, ...]
+    health: str = ""
+    started_at: str = ""
+    tty: bool = False
 
     @property
     def alive(self) -> bool:
@@ -230,7 +238,7 @@ def take_inventory(engine: Engine) -> Inventory:
     containers = {}
     for brief in engine.get("/containers/json", all=1):
         try:
-            container = _container(engine.get(f"/containers/{brief['Id']}/json"))
+            container = to_container(engine.get(f"/containers/{brief['Id']}/json"))
         except EngineError:
             # Removed since the list was made (--rm); any other trouble shows in the next call.
             continue
@@ -244,7 +252,8 @@ def take_inventory(engine: Engine) -> Inventory:
     )
 
 
-def _container(raw: dict[str, t.Any]) -> Container:
+def to_container(raw: t.Mapping[str, t.Any]) -> Container:
+    """A container as the engine describes it."""
     config, state = raw["HostConfig"], raw["State"]
     policy = config.get("RestartPolicy") or {}
     modes = [config.get(key) or "" for key in ("NetworkMode", "IpcMode", "PidMode")]
@@ -262,7 +271,15 @@ def _container(raw: dict[str, t.Any]) -> Container:
         auto_remove=bool(config.get("AutoRemove")),
         needs=tuple(needs),
         binds=tuple(mount["Source"] for mount in raw.get("Mounts") or [] if mount.get("Type") == "bind"),
+        health=_health(state),
+        started_at="" if state.get("StartedAt", _NEVER) == _NEVER else state["StartedAt"],
+        tty=bool(raw["Config"].get("Tty")),
     )
+
+
+def _health(state: t.Mapping[str, t.Any]) -> str:
+    status = (state.get("Health") or {}).get("Status") or ""
+    return "" if status == "none" else status
 
 
 __all__ = (
@@ -277,4 +294,5 @@ __all__ = (
     "running_flags",
     "settled_settings",
     "take_inventory",
+    "to_container",
 )

@@ -13,7 +13,12 @@ description:
   - Asks the running daemon, its process and the init system, not only the files. Changes nothing and starts nothing.
 extends_documentation_fragment:
   - drydock.dockerd.common.info
-options: {}
+options:
+  log_lines:
+    description:
+      - How many of the last lines that each container printed are told, too.
+    type: int
+    default: 0
 """
 
 EXAMPLES = r"""
@@ -24,6 +29,18 @@ EXAMPLES = r"""
 - name: Show where it listens and where its data are
   ansible.builtin.debug:
     msg: "{{ docker.dockerd.addresses }} {{ docker.dockerd.data_root }}"
+
+- name: Look at the containers, too
+  drydock.dockerd.daemon_info:
+    log_lines: 20
+  register: docker
+
+- name: Show what those printed that restart again and again
+  ansible.builtin.debug:
+    msg: "{{ item.name }} ended with {{ item.exit_code }}, restarted {{ item.restart_count }} times: {{ item.log | join(' | ') }}"
+  loop: "{{ docker.dockerd.containers | selectattr('state', 'eq', 'restarting') }}"
+  loop_control:
+    label: "{{ item.name }}"
 """
 
 RETURN = r"""
@@ -77,7 +94,11 @@ dockerd:
       description: Whether files say something else than the running daemon does.
       type: bool
     containers:
-      description: All containers with C(id), C(name), C(image), C(state), C(policy), C(max_retries), C(restart_count) and C(exit_code).
+      description:
+        - All containers with C(id), C(name), C(image), C(state), C(policy), C(max_retries), C(restart_count) and C(exit_code).
+        - C(health) is V(starting), V(healthy) or V(unhealthy), and empty without a health check.
+        - C(started_at) is when the container was last started, in the daemon's own words, and empty when it never was.
+        - C(log) has the last O(log_lines) lines that it printed.
       type: list
       elements: dict
     images:
@@ -94,19 +115,22 @@ dockerd:
 """
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.drydock.dockerd.plugins.module_utils._engine import Engine
 from ansible_collections.drydock.dockerd.plugins.module_utils._errors import DrydockError
 from ansible_collections.drydock.dockerd.plugins.module_utils._host import Host
 from ansible_collections.drydock.dockerd.plugins.module_utils._info import describe
 from ansible_collections.drydock.dockerd.plugins.module_utils._observe import observe
+from ansible_collections.drydock.dockerd.plugins.module_utils._output import last_lines
 
 
 def main() -> None:
-    module = AnsibleModule(argument_spec={}, supports_check_mode=True)
+    module = AnsibleModule(argument_spec={"log_lines": {"type": "int", "default": 0}}, supports_check_mode=True)
     try:
         state = observe(Host())
+        output = last_lines(Engine(state.socket), state.inventory.containers.values(), module.params["log_lines"]) if state.socket else {}
     except DrydockError as exc:
         module.fail_json(msg=str(exc))
-    module.exit_json(changed=False, dockerd=describe(state))
+    module.exit_json(changed=False, dockerd=describe(state, output))
 
 
 if __name__ == "__main__":

@@ -54,6 +54,9 @@ class FakeEngine(Engine):
             raise EngineError(f"The daemon answered {method} {path} with 404: no such thing")
         return self.answers.get(path)
 
+    def _exchange(self, method: str, path: str, query: t.Mapping[str, t.Any]) -> bytes:
+        return self._call(method, path, query)
+
 
 @pytest.fixture
 def host(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Host:

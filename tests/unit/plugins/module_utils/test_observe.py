@@ -20,7 +20,7 @@ RAW = {
     "Image": "sha256:1",
     "RestartCount": 3,
     "Config": {"Image": "debian:13"},
-    "State": {"Status": "exited", "ExitCode": 137},
+    "State": {"Status": "exited", "ExitCode": 137, "StartedAt": "2026-01-02T03:04:05.6Z", "Health": {"Status": "unhealthy"}},
     "HostConfig": {
         "RestartPolicy": {"Name": "on-failure", "MaximumRetryCount": 5},
         "AutoRemove": True,
@@ -58,6 +58,8 @@ def test_take_inventory(fake_engine, make_container):
     web = make_container(
         **{"id": "1", "image": "debian:13", "state": "exited", "policy": "on-failure", "max_retries": 5, "exit_code": 137},
         **{"restart_count": 3, "auto_remove": True, "needs": ("2", "3", "db"), "binds": ("/srv",)},
+        health="unhealthy",
+        started_at="2026-01-02T03:04:05.6Z",
     )
     assert found == Inventory(
         {"1": web, "2": make_container("bare", id="2", image="")},
