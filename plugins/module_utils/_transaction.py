@@ -280,8 +280,6 @@ class Transaction:
         self.journal.note("begin", "finish", kept=kept)
         whole = _tree.totals(self._copier.copied if self._copier else _tree.listing(move.target))
         self.outcome.bytes, self.outcome.files = whole.bytes, whole.files
-        if self._copier:
-            self._copier.forget()
         _files.remove(os.path.join(move.target, _tree.COPY_MARK))
         if move.rename:
             _files.remove(move.source)
