@@ -7,7 +7,8 @@
 
 How a changed file is known: each pass syncs the source, lists it with (device, inode, mode, owners, size, mtime, ctime) and copies.
 The sync matters: a store through a shared mapping into a page that is already dirty moves no time stamp, one into a clean page does.
-An entry is trusted once both sides were seen equal after a pass that ended well and its ctime lies safely before the pass began.
+An entry is trusted once both sides were seen equal after a pass that ended well and its ctime lies safely before the pass began, by
+a clock that may be set back meanwhile: what is changed then could get the very ctime that it had.
 The last pass, with the daemon stopped, copies every entry that is not trusted or no longer looks as it did, and deletes what
 the source no longer has. rsync's own quick check (size and mtime) is never relied on.
 
@@ -33,7 +34,7 @@ from . import _index, _mounts
 from ._errors import DrydockError
 from ._events import Changes, Tracker, Unavailable
 from ._host import Host, Result
-from ._tree import Entry, Listing, Totals, changed, entry_of, human, listing, lstat_entry, surplus, totals
+from ._tree import Entry, Listing, Moment, Totals, attributes, changed, entry_of, human, listing, lstat_entry, surplus, totals
 
 # Time stamps are only as fine as the kernel's tick; two seconds is far more than any tick.
 _TICK_NS = 2_000_000_000
@@ -43,13 +44,9 @@ _RSYNC = (
 )  # fmt: skip
 # Ends of rsync that are normal while containers run: hard links changed under it, some entries failed, some vanished.
 _LINKS_CHANGED, _SOME_FAILED, _VANISHED = 2, 23, 24
-_TAR = ("--xattrs", "--xattrs-include=*", "--acls", "--numeric-owner", "--format=posix")
-# What tar says of files that change or vanish while it reads; anything else it says costs the whole pass its trust.
-_TAR_HARMLESS = (
-    "file changed as we read it", "File removed before we read it", "No such file or directory", "File shrank by", "socket ignored", "Exiting with",
-)  # fmt: skip
 _TELL_SECONDS, _FLUSH_SECONDS = 10, 1.0
-_IDLE = ("ionice", "-c", "3", "nice", "-n", "10")
+_NICE = 10
+_IDLE = ("ionice", "-c", "3")
 
 
 @dataclasses.dataclass
@@ -83,6 +80,7 @@ class Copier:
     :param bandwidth_limit: of the passes before the last one, in KiB a second as rsync takes it; 0 is none.
     :param trusted: entries whose copy is known to be good, as they looked then.
     :param copied: the target as it was listed last.
+    :param looked: the clock when it was looked at last.
     """
 
     host: Host
@@ -91,9 +89,16 @@ class Copier:
     bandwidth_limit: int = 0
     trusted: t.Dict[bytes, Entry] = dataclasses.field(default_factory=dict)
     copied: Listing = dataclasses.field(default_factory=dict)
+    looked: Moment = dataclasses.field(init=False)
     _seen: t.Optional[_Seen] = None
     _tracks: bool = False
     _trackers: t.Dict[str, Tracker] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.looked = self._moment()
+
+    def _moment(self) -> Moment:
+        return Moment(self.host.now(), time.clock_gettime(time.CLOCK_BOOTTIME))
 
     def sync(self, path: str) -> None:
         """Write one file system's dirty pages to its disk."""
@@ -110,16 +115,19 @@ class Copier:
             return
         index = _index.load(self.source, self.target)
         if index is not None:
-            self.trusted = {path: one for path, one in index.items() if path in self.copied and one.looks_like(self.copied[path])}
+            self.looked, trusted = index
+            self.trusted = {path: one for path, one in trusted.items() if path in self.copied and one.looks_like(self.copied[path])}
+            self._doubt_young()
             self.host.say(f"{len(self.trusted):,} files of an earlier copy are still good")
             return
-        began = self._begin()
+        self._begin()
         now = listing(self.source)
         self.host.say(f"comparing {len(self.copied):,} files of an earlier copy, byte by byte")
         for path, one in now.items():
             there = self.copied.get(path)
-            if there and one.looks_like(there) and one.ctime < began and self._is_same(path, one):
+            if there and one.looks_like(there) and self._is_same(path, one):
                 self.trusted[path] = one
+        self._doubt_young()
         self.host.say(f"{len(self.trusted):,} files of an earlier copy are equal")
 
     def track(self) -> None:
@@ -152,49 +160,51 @@ class Copier:
             self.host.say(f"changes are found by listing everything: {exc}")
             self.untrack()
 
-    def forget(self) -> None:
-        """The copy is the root now: what was noted about it is of no use any more."""
-        self.untrack()
-        _index.remove(self.target)
-
     def warm_pass(self) -> Totals:
         """Copy while everything runs; returns what was sent.
 
         An entry is trusted only if this pass wrote it: an older copy of something that was moved away and back meanwhile looks
-        right and may be stale. After any trouble other than vanished files, nothing of the pass is trusted.
+        right and may be stale. After any trouble of rsync's other than vanished files, nothing of the pass is trusted.
         """
         _index.remove(self.target)
         self._stop_trackers()
         self._start_tracker(self.source)
-        began = self._begin()
+        self._begin()
         now = listing(self.source)
         paths = changed(now, self.trusted)
         earlier = self.copied
-        clean = self._send_first(now) if len(earlier) <= 1 else self._send(now, paths, surplus(now, earlier), warm=True)
-        self.copied = listing(self.target)
+        if len(earlier) <= 1:
+            missed = self._fill(now)
+        else:
+            missed = set() if self._send(now, paths, surplus(now, earlier), warm=True) else set(paths)
+            self.copied = listing(self.target)
         for path in paths:
-            entry = now[path]
-            there = self.copied.get(path)
-            # tar makes one inode of each name of a fifo or device node.
-            whole = there is not None and (entry.nlink == there.nlink or not entry.is_special)
-            if clean and whole and _was_written(earlier.get(path), there) and there and entry.looks_like(there) and entry.ctime < began:
+            entry, there = now[path], self.copied.get(path)
+            if there and path not in missed and _was_written(earlier.get(path), there) and entry.looks_like(there):
                 self.trusted[path] = entry
             else:
                 self.trusted.pop(path, None)
         for path in [path for path in self.trusted if path not in now]:
             del self.trusted[path]
+        self._doubt_young()
         self.sync(self.target)
-        _index.save(self.source, self.target, self.trusted)
+        _index.save(self.source, self.target, self.trusted, self.looked)
         self._seen = _Seen.of(now, self.trusted, self.copied)
         # Only now: our own writes are not a stranger's.
         self._start_tracker(self.target)
         return totals({path: now[path] for path in paths})
 
-    def _begin(self) -> int:
-        """Sync the source; returns the moment before, less a tick: what is stored while a long sync runs must not count as older than it."""
-        began = int(self.host.now() * 1_000_000_000) - _TICK_NS
+    def _begin(self) -> None:
+        """Sync the source; look at the clock before: what is stored while a long sync runs must not count as older than it."""
+        self._doubt_young()
         self.sync(self.source)
-        return began
+
+    def _doubt_young(self) -> None:
+        """Trust nothing whose ctime a change since the last look at the clock could have as well, to a tick."""
+        before, self.looked = self.looked, self._moment()
+        earliest = int(self.looked.earliest_since(before) * 1_000_000_000) - _TICK_NS
+        for path in [path for path, entry in self.trusted.items() if entry.ctime >= earliest]:
+            del self.trusted[path]
 
     def final_pass(self) -> Totals:
         """Copy what is left with the daemon stopped, and compare both sides; returns what was sent.
@@ -202,6 +212,7 @@ class Copier:
         :raises DrydockError: the copy differs from the source.
         """
         _index.remove(self.target)
+        self._doubt_young()
         touched = self._touched()
         if touched is None or self._seen is None:
             now = listing(self.source)
@@ -259,22 +270,24 @@ class Copier:
     def _paths(self, path: bytes) -> tuple[bytes, bytes]:
         return os.path.join(os.fsencode(self.source), path), os.path.join(os.fsencode(self.target), path)
 
-    def _send_first(self, now: Listing) -> bool:
-        """Fill an empty target by two tars and a pipe, which is faster than rsync; returns whether it went well.
-
-        Sockets do not pass; the next pass brings them.
-        """
+    def _fill(self, now: Listing) -> set[bytes]:
+        """Fill an empty target, which goes faster without rsync, and list it; returns the paths that did not arrive as they were listed."""
         whole = totals(now)
-        names = b"\0".join(path if path == b"." else b"./" + path for path in now)
-        nice = _IDLE if shutil.which("ionice") else ()
-        reader = (*nice, "tar", "-C", self.source, "-c", *_TAR, "--sparse", "--no-recursion", "--null", "--verbatim-files-from", "--files-from=-")
-        writer = (*nice, "tar", "-C", self.target, "-x", "-p", *_TAR, "--same-owner", "--delay-directory-restore")
-        with self._flushing():
-            read, written = self.host.pipe(reader, writer, names, self.bandwidth_limit * 1024, Progress(self.host, whole.bytes))
-        self._fail_on_full_disk(written)
-        if written.rc != 0:
-            raise DrydockError(f"Copying {self.source} to {self.target} failed (tar rc {written.rc}): {written.words[-500:] or 'no message'}.")
-        return not [line for line in read.err.splitlines() if line and not any(harmless in line for harmless in _TAR_HARMLESS)]
+        try:
+            with self._flushing():
+                missed = self.host.fill(self.source, self.target, now, self.bandwidth_limit * 1024, Progress(self.host, whole.bytes), self._calm)
+                self.copied = listing(self.target)
+        except OSError as exc:
+            if exc.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise full_disk(self.source, self.target) from exc
+            raise DrydockError(f"Copying {self.source} to {self.target} failed at {os.fsdecode(exc.filename or '')}: {exc.strerror}.") from exc
+        return missed
+
+    def _calm(self, thread: int) -> None:
+        """Let others go first: a thread has priorities of its own."""
+        os.setpriority(os.PRIO_PROCESS, thread, _NICE)
+        if shutil.which("ionice"):
+            self.host.run(*_IDLE, "-p", str(thread))
 
     @contextlib.contextmanager
     def _flushing(self) -> t.Iterator[None]:
@@ -302,7 +315,7 @@ class Copier:
         if not names:
             return True
         options = [f"--bwlimit={self.bandwidth_limit}"] if warm and self.bandwidth_limit else []
-        nice = _IDLE if warm and shutil.which("ionice") else ()
+        nice = (*_IDLE, "nice", "-n", str(_NICE)) if warm and shutil.which("ionice") else ()
         result = self.host.run(
             *nice, *_RSYNC, *options, "--dirs", "--from0", "--files-from=-", self.source + "/", self.target + "/", timeout=None, stdin=b"\0".join(names)
         )  # fmt: skip
@@ -345,7 +358,7 @@ class Copier:
     def _compare_attributes(self, paths: list[bytes]) -> None:
         for path in paths:
             ours, theirs = self._paths(path)
-            if _attributes(ours) != _attributes(theirs):
+            if attributes(ours) != attributes(theirs):
                 raise DrydockError(f"Extended attributes of {os.fsdecode(theirs)} differ from the original's.", "Does the target's file system support them?")
 
 
@@ -437,9 +450,6 @@ class _Seen:
         if not inodes:
             return
         others = {path for inode in inodes for path in self.links.get(inode, ())}
-        if inodes - self.links.keys():
-            # A file that had one name got its second: the first one is found by its inode.
-            others.update(path for path, entry in self.now.items() if entry.inode in inodes)
         for path in others - paths:
             entry = lstat_entry(os.path.join(source, path)) if path in now else None
             if entry is not None and entry.inode in inodes:
@@ -468,17 +478,6 @@ def _links_that_differ(now: Listing, copy: Listing) -> list[bytes]:
     return differing
 
 
-def _attributes(path: bytes) -> dict[str, bytes]:
-    found = {}
-    for name in os.listxattr(path, follow_symlinks=False):
-        try:
-            found[name] = os.getxattr(path, name, follow_symlinks=False)
-        except OSError as exc:
-            if exc.errno not in (errno.ENODATA, errno.EOPNOTSUPP):
-                raise
-    return found
-
-
 def _fingerprint(path: bytes) -> tuple[str, dict[str, bytes]]:
     mode = os.lstat(path).st_mode
     digest = hashlib.sha256()
@@ -488,7 +487,7 @@ def _fingerprint(path: bytes) -> tuple[str, dict[str, bytes]]:
                 digest.update(block)
     elif stat.S_ISLNK(mode):
         digest.update(os.readlink(path))
-    return digest.hexdigest(), _attributes(path)
+    return digest.hexdigest(), attributes(path)
 
 
 def _delete(path: bytes) -> None:

@@ -7,21 +7,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import fcntl
 import os
 import subprocess
-import tempfile
 import time
 import typing as t
 
 from ._errors import CommandFailed
-
-# Bytes that go through a pipe at once, and how much of a command's complaints is kept.
-_BLOCK, _COMPLAINTS = 1 << 20, 1 << 20
-# fcntl(2); Python has a name for it from 3.10 on.
-_F_SETPIPE_SZ = 1031
+from ._fill import fill
+from ._tree import Listing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,53 +80,18 @@ def _run(argv: t.Sequence[str], timeout: float | None, stdin: bytes | None) -> R
     return Result(tuple(argv), done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
 
 
-def _pipe(reader: t.Sequence[str], writer: t.Sequence[str], stdin: bytes, limit: int, passed: t.Callable[[int], None]) -> tuple[Result, Result]:
-    """Let one command write into another one; their complaints go to files, which take any amount."""
-    with tempfile.TemporaryFile() as names, tempfile.TemporaryFile() as read_err, tempfile.TemporaryFile() as write_err:
-        names.write(stdin)
-        names.seek(0)
-        environment = {**os.environ, "LC_ALL": "C"}
-        with (
-            subprocess.Popen(list(reader), stdin=names, stdout=subprocess.PIPE, stderr=read_err, env=environment) as first,
-            subprocess.Popen(list(writer), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=write_err, env=environment) as second,
-        ):
-            began, done = time.monotonic(), 0
-            assert first.stdout is not None
-            assert second.stdin is not None
-            for stream in (first.stdout, second.stdin):
-                # Fewer turns between the processes; a kernel that does not allow it leaves the pipe as it is.
-                with contextlib.suppress(OSError):
-                    fcntl.fcntl(stream, _F_SETPIPE_SZ, _BLOCK)
-            with contextlib.suppress(BrokenPipeError):
-                while block := first.stdout.read(_BLOCK):
-                    second.stdin.write(block)
-                    done += len(block)
-                    passed(done)
-                    if limit:
-                        time.sleep(max(0.0, began + done / limit - time.monotonic()))
-            first.stdout.close()
-            with contextlib.suppress(BrokenPipeError):
-                second.stdin.close()
-        results = []
-        for argv, process, errors in ((reader, first, read_err), (writer, second, write_err)):
-            errors.seek(0)
-            results.append(Result(tuple(argv), process.returncode, "", errors.read(_COMPLAINTS).decode(errors="replace")))
-        return results[0], results[1]
-
-
 @dataclasses.dataclass
 class Host:
     """The machine that is observed and changed.
 
     :param execute: runs one command; gets argv, a time limit in seconds or None, and bytes for its standard input or None.
-    :param pipe: lets one command write into another one; gets both, bytes for the first one's standard input, a limit in bytes a second
-        or 0, and what is told how many bytes have passed.
+    :param fill: copies a listed tree into an empty directory; see _fill.fill().
     :param now: wall clock in seconds since the epoch.
     :param say: takes one line of progress for a person.
     """
 
     execute: t.Callable[[t.Sequence[str], t.Optional[float], t.Optional[bytes]], Result] = _run
-    pipe: t.Callable[[t.Sequence[str], t.Sequence[str], bytes, int, t.Callable[[int], None]], t.Tuple[Result, Result]] = _pipe
+    fill: t.Callable[[str, str, Listing, int, t.Callable[[int], None], t.Callable[[int], None]], t.Set[bytes]] = fill
     now: t.Callable[[], float] = time.time
     sleep: t.Callable[[float], None] = time.sleep
     say: t.Callable[[str], None] = lambda line: None

@@ -16,20 +16,20 @@ import struct
 import typing as t
 
 from . import _files
-from ._tree import Entry
+from ._tree import Entry, Moment
 
 NAME = ".drydock-index"
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
-_FIELDS = struct.Struct("<11qI")
+_CLOCK, _FIELDS = struct.Struct("<2d"), struct.Struct("<11qI")
 _END = b"end"
 
 
-def save(source: str, target: str, trusted: t.Mapping[bytes, Entry]) -> None:
-    """Keep the trusted entries; the copy itself must be on its disk already."""
+def save(source: str, target: str, trusted: t.Mapping[bytes, Entry], looked: Moment) -> None:
+    """Keep the trusted entries, and when the clock was looked at last; the copy itself must be on its disk already."""
     path = os.path.join(target, NAME)
     with open(path + ".new", "wb") as stream:
         os.fchmod(stream.fileno(), 0o600)
-        stream.write(_head(source, target))
+        stream.write(_head(source, target) + _CLOCK.pack(*looked))
         for name, entry in trusted.items():
             # Device numbers are unsigned 64 bits in the kernel and small in practice.
             stream.write(_FIELDS.pack(*entry, len(name)) + name)
@@ -40,8 +40,8 @@ def save(source: str, target: str, trusted: t.Mapping[bytes, Entry]) -> None:
     _files.sync_directory(target)
 
 
-def load(source: str, target: str) -> dict[bytes, Entry] | None:
-    """The trusted entries as they were kept; None where there are none, or not for this copy, or of another boot."""
+def load(source: str, target: str) -> tuple[Moment, dict[bytes, Entry]] | None:
+    """What was kept; None where there is nothing, or not for this copy, or of another boot."""
     try:
         with open(os.path.join(target, NAME), "rb") as stream:
             data = stream.read()
@@ -50,13 +50,14 @@ def load(source: str, target: str) -> dict[bytes, Entry] | None:
     head = _head(source, target)
     if not data.startswith(head) or not data.endswith(_END):
         return None
-    found, at, end = {}, len(head), len(data) - len(_END)
+    looked = Moment(*_CLOCK.unpack_from(data, len(head)))
+    found, at, end = {}, len(head) + _CLOCK.size, len(data) - len(_END)
     while at < end:
         *fields, length = _FIELDS.unpack_from(data, at)
         at += _FIELDS.size
         found[data[at : at + length]] = Entry(*fields)
         at += length
-    return found
+    return looked, found
 
 
 def remove(target: str) -> None:
@@ -66,7 +67,7 @@ def remove(target: str) -> None:
 
 def _head(source: str, target: str) -> bytes:
     with open(_BOOT_ID, encoding="ascii") as stream:
-        return "\0".join(["drydock index 1", stream.read().strip(), source, target]).encode("utf-8", "surrogateescape") + b"\0\0"
+        return "\0".join(["drydock index 2", stream.read().strip(), source, target]).encode("utf-8", "surrogateescape") + b"\0\0"
 
 
 __all__ = ("NAME", "load", "remove", "save")

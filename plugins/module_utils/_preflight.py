@@ -472,7 +472,8 @@ def _space_findings(host: Host, moves: t.Sequence[Move]) -> tuple[Forecast, list
         whole = _plus(whole, tree)
         if move.rename:
             continue
-        trusted = _index.load(move.source, move.target) or {}
+        kept = _index.load(move.source, move.target)
+        trusted = kept[1] if kept else {}
         left = _plus(left, _tree.totals({path: one for path, one in now.items() if trusted.get(path) != one}))
         copy = move.base or move.target
         copied = _tree.totals(_tree.listing(copy)) if os.path.isdir(copy) else _tree.Totals(0, 0)

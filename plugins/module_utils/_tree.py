@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import os
 import re
 import stat
@@ -45,11 +46,6 @@ class Entry(t.NamedTuple):
         """Whether it is a file of several names."""
         return self.nlink > 1 and not stat.S_ISDIR(self.mode)
 
-    @property
-    def is_special(self) -> bool:
-        """Whether it is a fifo, a socket or a device node."""
-        return stat.S_IFMT(self.mode) not in (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK)
-
     def is_a(self, other: Entry) -> bool:
         """Whether both are of one type."""
         return stat.S_IFMT(self.mode) == stat.S_IFMT(other.mode)
@@ -64,6 +60,17 @@ class Entry(t.NamedTuple):
         )
 
 
+class Moment(t.NamedTuple):
+    """Seconds of the wall clock, which somebody may set, and since the boot."""
+
+    wall: float
+    boot: float
+
+    def earliest_since(self, other: Moment) -> float:
+        """The earliest that the wall clock can have shown since then, if it was set but once."""
+        return other.wall - max(0.0, other.wall + self.boot - other.boot - self.wall)
+
+
 Listing = t.Dict[bytes, Entry]
 """Entries by path relative to the root; the root itself is b"."."""
 
@@ -76,13 +83,17 @@ class Totals:
     files: int
 
 
+def as_entry(s: os.stat_result) -> Entry:
+    """What the kernel said of something."""
+    return Entry(s.st_dev, s.st_ino, s.st_mode, s.st_nlink, s.st_uid, s.st_gid, s.st_rdev, s.st_size, s.st_blocks, s.st_mtime_ns, s.st_ctime_ns)
+
+
 def entry_of(path: bytes) -> Entry:
     """One path's entry.
 
     :raises FileNotFoundError: there is nothing.
     """
-    s = os.lstat(path)
-    return Entry(s.st_dev, s.st_ino, s.st_mode, s.st_nlink, s.st_uid, s.st_gid, s.st_rdev, s.st_size, s.st_blocks, s.st_mtime_ns, s.st_ctime_ns)
+    return as_entry(os.lstat(path))
 
 
 def lstat_entry(path: bytes) -> Entry | None:
@@ -114,13 +125,23 @@ def listing(root: str) -> Listing:
                     path = entry.path[prefix:]
                     if path.startswith(OUR_PREFIX):
                         continue
-                    found[path] = Entry(
-                        s.st_dev, s.st_ino, s.st_mode, s.st_nlink, s.st_uid, s.st_gid, s.st_rdev, s.st_size, s.st_blocks, s.st_mtime_ns, s.st_ctime_ns
-                    )
+                    found[path] = as_entry(s)
                     if stat.S_ISDIR(s.st_mode) and s.st_dev == device:
                         pending.append(entry.path)
         except FileNotFoundError:
             continue
+    return found
+
+
+def attributes(of: int | bytes, follow: bool = False) -> dict[str, bytes]:
+    """Extended attributes, ACLs among them, of a path or of what is open."""
+    found = {}
+    for name in os.listxattr(of, follow_symlinks=follow):
+        try:
+            found[name] = os.getxattr(of, name, follow_symlinks=follow)
+        except OSError as exc:
+            if exc.errno not in (errno.ENODATA, errno.EOPNOTSUPP):
+                raise
     return found
 
 
@@ -170,5 +191,6 @@ def parse_limit(text: str, option: str = "bandwidth_limit") -> int:
 
 
 __all__ = (
-    "COPY_MARK", "OUR_PREFIX", "Entry", "Listing", "Totals", "changed", "entry_of", "human", "listing", "lstat_entry", "parse_limit", "surplus", "totals",
+    "COPY_MARK", "OUR_PREFIX", "Entry", "Listing", "Moment", "Totals", "as_entry", "attributes", "changed", "entry_of", "human", "listing", "lstat_entry",
+    "parse_limit", "surplus", "totals",
 )  # fmt: skip

@@ -12,9 +12,10 @@ import time
 import pytest
 from ansible_collections.drydock.dockerd.plugins.module_utils import _host, _index
 from ansible_collections.drydock.dockerd.plugins.module_utils._copy import Copier
-from ansible_collections.drydock.dockerd.plugins.module_utils._tree import Entry
+from ansible_collections.drydock.dockerd.plugins.module_utils._tree import Entry, Moment
 
 TRUSTED = {b".": Entry(*range(11)), b"a/b": Entry(*range(-11, 0)), b"not UTF-8: \xff\n": Entry(*range(1 << 40, (1 << 40) + 11))}
+LOOKED = Moment(1_700_000_000.25, 12.5)
 
 
 @pytest.fixture
@@ -30,12 +31,12 @@ def boot(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib.Pat
 def target(tmp_path: pathlib.Path, boot: pathlib.Path) -> str:
     """A target with the index of a copy of /source."""
     (tmp_path / "target").mkdir()
-    _index.save("/source", str(tmp_path / "target"), TRUSTED)
+    _index.save("/source", str(tmp_path / "target"), TRUSTED, LOOKED)
     return str(tmp_path / "target")
 
 
 def test_an_index_comes_back(target: str) -> None:
-    assert _index.load("/source", target) == TRUSTED
+    assert _index.load("/source", target) == (LOOKED, TRUSTED)
     assert os.listdir(target) == [_index.NAME]
     _index.remove(target)
     assert _index.load("/source", target) is None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import errno
 import itertools
 import json
 import os
@@ -16,7 +17,7 @@ import socket
 import types
 
 import pytest
-from ansible_collections.drydock.dockerd.plugins.module_utils import _addresses, _containerd, _files, _transaction, _unit, _worker
+from ansible_collections.drydock.dockerd.plugins.module_utils import _addresses, _containerd, _files, _fill, _transaction, _unit, _worker
 from ansible_collections.drydock.dockerd.plugins.module_utils._daemon_json import Ask
 from ansible_collections.drydock.dockerd.plugins.module_utils._engine import Engine
 from ansible_collections.drydock.dockerd.plugins.module_utils._errors import DrydockError, EngineError
@@ -43,7 +44,7 @@ class Machine(Host):
     """A host with systemd and dockerd in a few lines: what the files said when they were read last is what is in force."""
 
     def __init__(self, places, root, images=""):
-        super().__init__(execute=self.command, pipe=self.through_a_pipe, now=self.moment, sleep=lambda seconds: None, places=places)
+        super().__init__(execute=self.command, fill=self.filling, now=self.moment, sleep=lambda seconds: None, places=places)
         self.default_root = str(root)
         self.commands, self.posts, self.moments, self.crash_at = [], [], 0, 0
         # What goes wrong, once each: how a command begins, and its complaint.
@@ -86,14 +87,14 @@ class Machine(Host):
         self.moment()
         return Result(tuple(argv), 1 if error else 0, out, error or "")
 
-    def through_a_pipe(self, reader, writer, stdin, limit, passed):
+    def filling(self, source, target, now, limit, passed, calm):
         self.moment()
-        self.commands.append(" ".join(reader))
-        error = self.failing.pop("tar", "")
-        if not error:
-            copy(stdin, reader[reader.index("-C") + 1] + "/", writer[writer.index("-C") + 1] + "/")
+        self.commands.append("fill")
+        if error := self.failing.pop("fill", ""):
+            raise OSError(errno.EIO, error, target)
+        missed = _fill.fill(source, target, now, limit, passed)
         self.moment()
-        return Result(tuple(reader), 0, "", ""), Result(tuple(writer), 2 if error else 0, "", error)
+        return missed
 
     def act(self, argv, stdin):
         if argv[:2] == ("systemctl", "show"):
@@ -427,7 +428,7 @@ FAILURES = {
     "the stop fails": ("a restart", "systemctl stop", "stop"),
     "the start fails": ("a restart", "systemctl start", "start"),
     "live-restore cannot be switched off": ("a move", "systemctl kill", "hold"),
-    "the copy fails": ("a move", "tar", "warm copy"),
+    "the copy fails": ("a move", "fill", "warm copy"),
     "the copy of what changed fails": ("a move", "rsync", "warm copy"),
     "a disk fails": ("a move", "sync --file-system", "warm copy"),
     "the start on the new root fails": ("a move", "systemctl start", "start"),

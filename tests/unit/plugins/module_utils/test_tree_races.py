@@ -11,7 +11,7 @@ import pathlib
 import typing as t
 
 import pytest
-from ansible_collections.drydock.dockerd.plugins.module_utils import _copy, _host
+from ansible_collections.drydock.dockerd.plugins.module_utils import _copy, _fill, _host
 
 OLD = 10**18
 
@@ -30,11 +30,11 @@ class Meddler:
         self.after.pop(name, lambda: None)()
         return result
 
-    def pipe(self, *arguments: t.Any) -> tuple[_host.Result, _host.Result]:
-        self.before.pop("tar", lambda: None)()
-        results = _host._pipe(*arguments)
-        self.after.pop("tar", lambda: None)()
-        return results
+    def fill(self, *arguments: t.Any) -> set[bytes]:
+        self.before.pop("fill", lambda: None)()
+        missed = _fill.fill(*arguments)
+        self.after.pop("fill", lambda: None)()
+        return missed
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def copier(tmp_path: pathlib.Path, meddler: Meddler) -> _copy.Copier:
     (source / "d").mkdir(parents=True)
     target.mkdir()
     clock = os.stat(source).st_ctime + 3600
-    return _copy.Copier(_host.Host(execute=meddler, pipe=meddler.pipe, now=lambda: clock), str(source), str(target))
+    return _copy.Copier(_host.Host(execute=meddler, fill=meddler.fill, now=lambda: clock), str(source), str(target))
 
 
 def write(path: pathlib.Path, text: str) -> None:
@@ -86,7 +86,7 @@ def test_store_through_a_mapping_during_a_long_sync_arrives(copier: _copy.Copier
         clock[0] = os.stat(path).st_ctime + 1
         meddler.after["sync"] = store_and_let_the_sync_take_an_hour
         # Into a page that is dirty already: no time stamp moves.
-        meddler.after["tar"] = lambda: memory.__setitem__(slice(0, 2), b"v2")
+        meddler.after["fill"] = lambda: memory.__setitem__(slice(0, 2), b"v2")
         copier.warm_pass()
         copier.final_pass()
 
