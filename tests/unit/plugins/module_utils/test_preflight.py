@@ -13,7 +13,7 @@ import socket
 import types
 
 import pytest
-from ansible_collections.drydock.dockerd.plugins.module_utils import _tree
+from ansible_collections.drydock.dockerd.plugins.module_utils import _index, _tree
 from ansible_collections.drydock.dockerd.plugins.module_utils._daemon_json import Ask
 from ansible_collections.drydock.dockerd.plugins.module_utils._errors import DrydockError
 from ansible_collections.drydock.dockerd.plugins.module_utils._mounts import Mount
@@ -226,6 +226,17 @@ def test_a_move_has_a_forecast(host, on_root, root):
     _findings, forecast = preflight(host, state, plan, dataclasses.replace(request, path=None), [], True)
     assert forecast.files == 3
     assert forecast.bytes >= 10_000
+
+
+def test_the_forecast_of_a_prepared_move_leaves_out_what_its_copy_has(host, on_root, root):
+    os.makedirs(root.target)
+    pathlib.Path(root.target, _tree.COPY_MARK).touch()
+    there = _tree.listing(root.path)
+    _index.save(root.path, root.target, {path: one for path, one in there.items() if path != b"."}, _tree.Moment(0.0, 0.0))
+    state, request = on_root(), Request(path=root.target)
+    plan, _problems = make_plan(state, request, host.places.units, host.places.daemon_json)
+    _findings, forecast = preflight(host, state, plan, dataclasses.replace(request, path=None), [], True)
+    assert (forecast.files, forecast.changed_files) == (3, 1)
 
 
 MOVES = {
