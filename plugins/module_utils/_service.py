@@ -185,13 +185,21 @@ class Systemd:
         :param containerd: the command of containerd's next start, where it is held too.
         """
         condition = f"[Unit]\nConditionPathExists=!{self.host.places.hold}\n"
-        _files.write(self._hold_path(SERVICE), f"{condition}[Service]\nTimeoutStopSec=infinity\n{_exec_start([*command, '--restart=false'])}")
+        _files.write(
+            self._hold_path(SERVICE), f"{condition}{self._behind_socket()}[Service]\nTimeoutStopSec=infinity\n{_exec_start([*command, '--restart=false'])}"
+        )
         if SOCKET in self.units():
             _files.write(self._hold_path(SOCKET), condition)
         if self.with_containerd:
             _files.write(self._hold_path(CONTAINERD), f"{condition}[Service]\n{_exec_start(containerd)}")
         _files.write(self.host.places.hold, "")
         self.reload_units()
+
+    def _behind_socket(self) -> str:
+        """Somebody's start may find the socket still held and, a moment later, the service not: with the daemon up, systemd refuses to
+        start its socket, and our own start fails. So the service waits for the socket's node, which `start` takes away."""
+        path = self.socket_path()
+        return f"ConditionPathExists={path}\n" if path else ""
 
     def is_held(self) -> bool:
         """Whether a hold of this boot is in place."""
@@ -226,6 +234,9 @@ class Systemd:
         self._wait_for_jobs(units)
         began = self.host.now()
         self.host.run("systemctl", "reset-failed", *units)
+        path = self.socket_path() if self.is_held() else None
+        if path and self.show(SOCKET, "ActiveState").get("ActiveState") in ("inactive", "failed"):
+            _files.remove(path)
         _files.remove(self.host.places.hold)
         result = self.host.run("systemctl", "start", *units, timeout=timeout)
         # A unit whose assertion or condition failed is skipped with rc 0.

@@ -127,6 +127,22 @@ def test_the_hold_stops_every_start_but_ours_and_lies_where_a_reboot_clears_it(h
     assert host.execute.commands[-1] == "systemctl daemon-reload"
 
 
+@pytest.mark.parametrize(("state", "there"), [("inactive", False), ("failed", False), ("active", True)])
+def test_a_held_service_waits_for_its_socket(host, systemd, tmp_path, state, there):
+    """Or a start of somebody else's, between two looks at the hold, brings up the daemon without it."""
+    node = tmp_path / "docker.sock"
+    node.touch()
+    host.execute.answers["systemctl show docker.socket --property Listen,LoadState"] = (0, f"Listen={node} (Stream)\nLoadState=loaded\n")
+    host.execute.answers["systemctl show docker.socket --property ActiveState"] = (0, f"ActiveState={state}\n")
+    systemd.start(5)
+    assert node.exists()
+    systemd.hold(["dockerd"])
+    text = pathlib.Path(host.places.runtime_units, "docker.service.d", HOLD_DROP_IN).read_text()
+    assert values([text], "Unit", "ConditionPathExists") == [f"!{host.places.hold}", str(node)]
+    systemd.start(5)
+    assert node.exists() == there
+
+
 def test_the_hold_of_a_host_without_a_socket_unit_makes_none(host, systemd):
     host.execute.answers["systemctl show docker.socket --property LoadState"] = (0, "LoadState=masked\n")
     systemd.hold(["dockerd"])
