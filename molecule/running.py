@@ -15,6 +15,8 @@ import subprocess
 import time
 import typing as t
 
+from conftest import as_it_was
+
 PLAYBOOKS = pathlib.Path(__file__).resolve().parent.parent / "playbooks"
 
 
@@ -45,6 +47,31 @@ def end_of(process: subprocess.Popen[str]) -> dict[str, t.Any]:
 def run_module(host: t.Any, arguments: str, module: str = "data_root", check: bool = False) -> dict[str, t.Any]:
     """Run a module and wait; returns its result."""
     return end_of(start_module(host, arguments, module, check))
+
+
+def assert_all_is_there(now: dict[str, t.Any], before: dict[str, t.Any]) -> None:
+    """Containers with their states, volumes, images and networks are what they were."""
+    assert as_it_was(now) == as_it_was(before)
+    assert now["volumes"] == before["volumes"]
+    assert now["images"] == before["images"]
+    assert now["networks"] == before["networks"]
+
+
+def assert_a_killed_worker_is_recovered(host: t.Any, before: dict[str, t.Any], old: str, new: str, arguments: str) -> None:
+    """A move whose worker somebody is about to kill: all is there at once, on one of both roots, and the next run finishes."""
+    result = run_module(host, arguments)
+    assert result["failed"]
+    assert "The worker was killed. An interrupted change was " in result["msg"]
+    now = snapshot(host)
+    assert now["root"] in (old, new)
+    assert_all_is_there(now, before)
+    assert not host.file("/var/lib/drydock/dockerd/journal").exists
+
+    again = run_module(host, arguments)
+    assert not again["failed"], again["msg"]
+    now = snapshot(host)
+    assert now["root"] == new
+    assert_all_is_there(now, before)
 
 
 def descendants(pid: int) -> list[int]:

@@ -15,8 +15,7 @@ import os
 import re
 import typing as t
 
-from . import _files
-from ._host import Host
+from ._host import Host, command_line
 from ._service import CONTAINERD, Systemd, Unit
 from ._sysv import SysV
 
@@ -72,7 +71,7 @@ def root_of(host: Host, command: t.Sequence[str]) -> str:
 def root_flag(command: t.Sequence[str]) -> str | None:
     """The value of --root in a command. Pure."""
     found = [words[-1].partition("=")[2] if len(words) == 1 else words[-1] for words in _flags(command, "root")]
-    return (found[-1] if found else None) or None
+    return found[-1] or None if found else None
 
 
 def without_root(command: t.Sequence[str]) -> list[str]:
@@ -105,18 +104,9 @@ def tasks_of_others(command_lines: t.Iterable[t.Sequence[str]]) -> dict[str, int
 
 def _command_lines() -> t.Iterator[list[str]]:
     for pid in os.listdir("/proc"):
-        words = command_line(int(pid)) if pid.isdigit() else []
+        words = command_line(pid) if pid.isdigit() else []
         if words:
             yield words
 
 
-def command_line(pid: int) -> list[str]:
-    """The words of a running process; none of one that is gone."""
-    try:
-        text = _files.read(f"/proc/{pid}/cmdline") or ""
-    except OSError:
-        return []
-    return text.split("\0")[:-1]
-
-
-__all__ = ("DEFAULT_ROOT", "OWNER", "Containerd", "command_line", "observe", "root_flag", "root_of", "tasks_of_others", "without_root")
+__all__ = ("DEFAULT_ROOT", "OWNER", "Containerd", "observe", "root_flag", "root_of", "tasks_of_others", "without_root")

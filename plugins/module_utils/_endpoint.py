@@ -17,9 +17,9 @@ import typing as t
 import urllib.parse
 
 from ._engine import Engine
-from ._errors import DrydockError, EngineError
+from ._errors import DrydockError
 from ._info import describe_container
-from ._observe import Container, to_container
+from ._observe import Container, inspect_containers, to_container
 from ._output import last_lines
 
 OPTIONS: dict[str, t.Any] = {
@@ -109,24 +109,13 @@ def _context(params: t.Mapping[str, t.Any]) -> ssl.SSLContext:
 def describe(engine: Engine, names: t.Container[str] | None, log_lines: int) -> list[dict[str, t.Any]]:
     """The containers of a daemon, or those of these names, each with its labels, its published ports and what its health check said last."""
     found = []
-    for raw in _inspect(engine, names):
+    for raw in inspect_containers(engine, names):
         one = to_container(raw)
         described = describe_container(one, last_lines(engine, [one], log_lines).get(one.id, []))
         if one.state in ("running", "paused") and one.restart_count:
             described["exit_code"] = _last_exit_code(engine, one)
         found.append({**described, "labels": raw["Config"].get("Labels") or {}, "ports": published(raw), "health_output": _health_output(raw)})
     return sorted(found, key=lambda one: str(one["name"]))
-
-
-def _inspect(engine: Engine, names: t.Container[str] | None) -> t.Iterator[dict[str, t.Any]]:
-    for brief in engine.get("/containers/json", all=1):
-        if names is not None and not any(name.lstrip("/") in names for name in brief.get("Names") or []):
-            continue
-        try:
-            yield engine.get(f"/containers/{brief['Id']}/json")
-        except EngineError:
-            # Removed since the list was made (--rm); any other trouble shows in the next call.
-            continue
 
 
 def _last_exit_code(engine: Engine, one: Container) -> int:

@@ -64,8 +64,25 @@ class Places:
 
 def process_identity(pid: int) -> str:
     """A process that no other one is mistaken for: its id and when it started, in ticks since boot (proc(5))."""
+    return f"{pid}:{process_fields(pid)[19]}"
+
+
+def process_fields(pid: int | str) -> list[str]:
+    """What the kernel says of a process behind its name: state, parent and so on (proc(5)).
+
+    :raises OSError: it is gone.
+    """
     with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stream:
-        return f"{pid}:{stream.read().rpartition(')')[2].split()[19]}"
+        return stream.read().rpartition(")")[2].split()
+
+
+def command_line(pid: int | str) -> list[str]:
+    """The words of a running process; none of one that is gone, or of the kernel's own."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as stream:
+            return stream.read().decode(errors="surrogateescape").split("\0")[:-1]
+    except OSError:
+        return []
 
 
 def _run(argv: t.Sequence[str], timeout: float | None, stdin: bytes | None) -> Result:
@@ -112,4 +129,4 @@ class Host:
         return result
 
 
-__all__ = ("Host", "Places", "Result", "process_identity")
+__all__ = ("Host", "Places", "Result", "command_line", "process_fields", "process_identity")

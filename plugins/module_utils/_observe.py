@@ -235,21 +235,25 @@ def observe(host: Host) -> State:
 
 def take_inventory(engine: Engine) -> Inventory:
     """Ask the daemon for all it has."""
-    containers = {}
-    for brief in engine.get("/containers/json", all=1):
-        try:
-            container = to_container(engine.get(f"/containers/{brief['Id']}/json"))
-        except EngineError:
-            # Removed since the list was made (--rm); any other trouble shows in the next call.
-            continue
-        containers[container.id] = container
     return Inventory(
-        containers=containers,
+        containers={one.id: one for one in map(to_container, inspect_containers(engine))},
         images={one["Id"]: tuple(sorted(one.get("RepoTags") or ())) for one in engine.get("/images/json")},
         volumes=tuple(sorted(one["Name"] for one in engine.get("/volumes").get("Volumes") or [])),
         # The engine makes its own bridge anew at each start, with another id.
         networks={one["Id"] if one["Name"] != "bridge" else "bridge": one["Name"] for one in engine.get("/networks")},
     )
+
+
+def inspect_containers(engine: Engine, names: t.Container[str] | None = None) -> t.Iterator[dict[str, t.Any]]:
+    """All that the engine says of each of its containers, or of those of these names."""
+    for brief in engine.get("/containers/json", all=1):
+        if names is not None and not any(name.lstrip("/") in names for name in brief.get("Names") or []):
+            continue
+        try:
+            yield engine.get(f"/containers/{brief['Id']}/json")
+        except EngineError:
+            # Removed since the list was made (--rm); any other trouble shows in the next call.
+            continue
 
 
 def to_container(raw: t.Mapping[str, t.Any]) -> Container:
@@ -289,6 +293,7 @@ __all__ = (
     "State",
     "addresses",
     "find_socket",
+    "inspect_containers",
     "observe",
     "process_identity",
     "running_flags",

@@ -80,11 +80,13 @@ def words(plan: Plan, outcome: Outcome) -> str:
         parts.append(f"{sent}, {human(outcome.forecast.get('changing_bytes', 0))} changed meanwhile")
     if plan.doomed:
         parts.append("removed " + ", ".join(one.path for one in plan.doomed))
-    for one in outcome.moved:
-        verb = "moved back" if one.move.restores else "moved"
-        parts.append(f"{verb} {human(one.bytes)} in {one.files:,} files from {one.move.source} to {one.move.target}")
-    if outcome.applied == "restart":
-        parts += [] if outcome.moved else ["restarted the daemon"]
+    if outcome.moved:
+        parts += [
+            f"{'moved back' if one.move.restores else 'moved'} {human(one.bytes)} in {one.files:,} files from {one.move.source} to {one.move.target}"
+            for one in outcome.moved
+        ]
+    elif outcome.applied == "restart":
+        parts.append("restarted the daemon")
     elif outcome.applied == "reload":
         parts.append("reloaded the daemon, nothing was interrupted")
     elif plan.files:

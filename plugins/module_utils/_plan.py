@@ -29,7 +29,8 @@ PATH_MARK = "@data_root@"
 # And for the unit that mounts its file system.
 MOUNT_MARK = "@data_root_mount@"
 # What moves; each has marks of its own.
-DATA_ROOT, CONTAINERD_ROOT = "data-root", "containerd"
+DATA_ROOT, CONTAINERD_ROOT = DATA_ROOT_OWNER, _containerd.OWNER
+_NAMES = {DATA_ROOT: "data root", CONTAINERD_ROOT: "root of containerd"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,7 +79,6 @@ class Move:
     :param restores: it takes back an earlier move.
     :param tree: which of the two it is.
     :param run: the same for all moves of one outage.
-    :param changing_limit: bytes that may still change when the daemon is to be stopped, 0 for no limit.
     """
 
     source: str
@@ -92,12 +92,11 @@ class Move:
     restores: bool = False
     tree: str = DATA_ROOT
     run: str = ""
-    changing_limit: int = 0
 
     @property
     def what(self) -> str:
         """Its name for people."""
-        return "data root" if self.tree == DATA_ROOT else "root of containerd"
+        return _NAMES[self.tree]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,6 +139,7 @@ class Plan:
     :param move: of the data root, and
     :param containerd: of containerd's root, in the same outage.
     :param prepares: what is only copied, while everything runs.
+    :param changing_limit: bytes that may still change when the daemon is to be stopped, 0 for no limit.
     """
 
     files: t.Tuple[FileChange, ...]
@@ -159,6 +159,7 @@ class Plan:
     history: t.Tuple[Past, ...] = ()
     containerd: t.Optional[Move] = None
     containerd_marker: str = ""
+    changing_limit: int = 0
 
     @property
     def moves(self) -> list[Move]:
@@ -280,6 +281,7 @@ def make_plan(state: State, request: Request, units_directory: str, daemon_json_
         driver=state.info.get("Driver", ""),
         live_restore=bool(state.info.get("LiveRestoreEnabled")),
         ready_timeout=request.ready_timeout,
+        changing_limit=request.changing_limit,
         prepares=() if cuts_over else tuple(move for move in moves.values() if not move.rename),
         doomed=data.doomed + containerd.doomed,
         history=tuple(dataclasses.replace(one, kept="") if request.state == "cleaned" else one for one in state.history),
@@ -317,7 +319,6 @@ def _move(state: State, request: Request, aim: _Aim, run: str) -> Move:
         restores=request.state == "restored",
         tree=aim.tree,
         run=run,
-        changing_limit=request.changing_limit,
     )
 
 
@@ -395,7 +396,7 @@ class _Aim:
 
     @property
     def what(self) -> str:
-        return "data root" if self.tree == DATA_ROOT else "root of containerd"
+        return _NAMES[self.tree]
 
     @property
     def lacks_marker(self) -> bool:

@@ -19,7 +19,7 @@ import typing as t
 from . import _addresses, _files, _index, _keys, _mounts, _roots, _tree, _unit
 from ._daemon_json import DATA_ROOT_OWNER
 from ._errors import DrydockError
-from ._host import Host
+from ._host import Host, process_fields
 from ._journal import JOURNAL_ROOM
 from ._observe import State, addresses
 from ._plan import CONTAINERD_ROOT, Move, Plan, Request, drop_in_problems
@@ -388,8 +388,8 @@ def _reader_findings(state: State, move: Move) -> t.Iterator[Finding]:
 
 
 def _parent_of(pid: str) -> int:
-    with contextlib.suppress(OSError), open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stream:
-        return int(stream.read().rpartition(")")[2].split()[1])
+    with contextlib.suppress(OSError):
+        return int(process_fields(pid)[1])
     return 0
 
 
@@ -469,24 +469,20 @@ def _space_findings(host: Host, moves: t.Sequence[Move]) -> tuple[Forecast, list
     for move in moves:
         now = _tree.listing(move.source)
         tree = _tree.totals(now)
-        whole = _plus(whole, tree)
+        whole += tree
         if move.rename:
             continue
         kept = _index.load(move.source, move.target)
         trusted = kept[1] if kept else {}
-        left = _plus(left, _tree.totals({path: one for path, one in now.items() if trusted.get(path) != one}))
+        left += _tree.totals({path: one for path, one in now.items() if trusted.get(path) != one})
         copy = move.base or move.target
         copied = _tree.totals(_tree.listing(copy)) if os.path.isdir(copy) else _tree.Totals(0, 0)
         need = _tree.Totals(int(tree.bytes * (1 + _MARGIN_SHARE)) + _MARGIN_BYTES - copied.bytes, int(tree.files * (1 + _MARGIN_SHARE)) - copied.files)
         device = os.stat(_mounts.nearest_directory(move.target)).st_dev
         targets, before = needs.get(device, ("", _tree.Totals(0, 0)))
-        needs[device] = (f"{targets} and {move.target}" if targets else move.target, _plus(before, need))
+        needs[device] = (f"{targets} and {move.target}" if targets else move.target, before + need)
     findings = [finding for targets, need in needs.values() for finding in _room_for(targets, need)]
     return Forecast(whole.bytes, whole.files, left.bytes, left.files, restart), findings
-
-
-def _plus(one: _tree.Totals, other: _tree.Totals) -> _tree.Totals:
-    return _tree.Totals(one.bytes + other.bytes, one.files + other.files)
 
 
 def _room_for(targets: str, need: _tree.Totals) -> t.Iterator[Finding]:

@@ -20,7 +20,7 @@ import typing as t
 from . import _addresses, _block, _daemon_json, _files, _unit
 from ._engine import Engine
 from ._errors import CommandFailed, DrydockError, EngineError
-from ._host import Host, process_identity
+from ._host import Host, command_line, process_fields, process_identity
 from ._service import Systemd, Unit, complaint
 
 # Assignments of the init script itself; it sources the other file behind them.
@@ -278,12 +278,11 @@ class SysV:
 
     def _socket(self, pid: int) -> str | None:
         """The unix socket that a dockerd was told to listen on."""
-        path = self.host.places.daemon_json
-        with contextlib.suppress(OSError), open(f"/proc/{pid}/cmdline", "rb") as stream:
-            flags = _unit.flags_as_settings(_unit.parse_flags(stream.read().decode(errors="replace").split("\0")[1:-1]))
-            settings = {**_daemon_json.parse(_files.read(path), path), **flags}
-            return _addresses.find_socket(_addresses.addresses(settings), None)
-        return None
+        path, words = self.host.places.daemon_json, command_line(pid)
+        if not words:
+            return None
+        settings = {**_daemon_json.parse(_files.read(path), path), **_unit.flags_as_settings(_unit.parse_flags(words[1:]))}
+        return _addresses.find_socket(_addresses.addresses(settings), None)
 
     def signal_reload(self) -> None:
         """Let dockerd read daemon.json again (SIGHUP); says nothing about the outcome."""
@@ -332,30 +331,20 @@ def _as_unit(command: t.Sequence[str]) -> str:
 def _lives(pid: int, identity: str = "") -> bool:
     """Whether a process (this very one, where its identity is given) runs and is not just waiting to be reaped."""
     try:
-        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stream:
-            state = stream.read().rpartition(")")[2].split()[0]
-        return state != "Z" and identity in ("", process_identity(pid))
+        return process_fields(pid)[0] != "Z" and identity in ("", process_identity(pid))
     except OSError:
         return False
 
 
 def _is_dockerd(pid: int) -> bool:
-    words = _words(str(pid))
+    words = command_line(pid)
     return any(os.path.basename(word) == "dockerd" for word in words[:2])
 
 
 def _is_call_of(script: str, pid: str) -> bool:
     """Whether a process is a call of the init script that may start or kill the daemon."""
-    words = _words(pid)
+    words = command_line(pid)
     return len(words) > 2 and os.path.realpath(words[1]) == script and words[2] in ("start", "stop", "restart", "force-reload")
-
-
-def _words(pid: str) -> list[str]:
-    try:
-        with open(f"/proc/{pid}/cmdline", "rb") as stream:
-            return stream.read().decode(errors="replace").split("\0")[:-1]
-    except OSError:
-        return []
 
 
 def restart_seconds(log: str) -> float:

@@ -25,7 +25,7 @@ from . import _addresses, _containerd, _containers, _daemon_json, _files, _keys,
 from ._copy import Copier, full_disk
 from ._engine import Engine
 from ._errors import DrydockError, EngineError
-from ._host import Host
+from ._host import Host, command_line
 from ._journal import Journal
 from ._notes import Notes, Past
 from ._observe import Inventory, addresses, process_identity, take_inventory
@@ -172,8 +172,7 @@ class Transaction:
             sent = _tree.Totals(0, 0)
             for move in moves:
                 with _telling_full_disk(move):
-                    one = self._copiers[move.tree].warm_pass()
-                sent = _tree.Totals(sent.bytes + one.bytes, sent.files + one.files)
+                    sent += self._copiers[move.tree].warm_pass()
             seconds = self._took(f"warm copy, pass {number}", began)
             self.outcome.sent_bytes, self.outcome.sent_files = self.outcome.sent_bytes + sent.bytes, self.outcome.sent_files + sent.files
             self.host.say(f"warm copy, pass {number}: {_tree.human(sent.bytes)} in {sent.files:,} files, {seconds:.1f} s")
@@ -181,7 +180,7 @@ class Transaction:
                 break
             last = sent.bytes
         self._forecast(sent.bytes, seconds)
-        limit = moves[0].changing_limit
+        limit = self.plan.changing_limit
         if self.plan.moves and limit and sent.bytes > limit:
             raise DrydockError(
                 f"Containers write as fast as they are copied: the last pass still had {_tree.human(sent.bytes)} to send, which took {seconds:.1f} s, "
@@ -366,7 +365,7 @@ class Transaction:
 
     def _prove_containerd(self, side: Side) -> None:
         """It runs on the root that its command names."""
-        command = _containerd.command_line(self.service.main_pid(CONTAINERD))
+        command = command_line(self.service.main_pid(CONTAINERD))
         roots = [_containerd.root_of(self.host, words) if words else "nowhere" for words in (command, side.containerd)]
         if roots[0] != roots[1]:
             raise DrydockError(f"containerd uses the root {roots[0]}, not {roots[1]}.")
@@ -384,7 +383,7 @@ class Transaction:
         if move.tree == DATA_ROOT:
             root = str(self._engine(self.plan.before).get("/info")["DockerRootDir"])
             return os.path.realpath(move.target) in (root, os.path.dirname(root))
-        command = _containerd.command_line(self.service.main_pid(CONTAINERD))
+        command = command_line(self.service.main_pid(CONTAINERD))
         return bool(command) and os.path.realpath(_containerd.root_of(self.host, command)) == os.path.realpath(move.target)
 
     def go_on(self, compare: bool) -> str:
@@ -592,12 +591,8 @@ def _telling_full_disk(move: Move) -> t.Iterator[None]:
 
 
 def _is_shim(pid: str) -> bool:
-    try:
-        with open(f"/proc/{pid}/cmdline", "rb") as stream:
-            words = stream.read().split(b"\0")
-    except OSError:
-        return False
-    return b"containerd-shim" in words[0] and b"moby" in words
+    words = command_line(pid)
+    return bool(words) and "containerd-shim" in words[0] and "moby" in words
 
 
 def _knock(address: _addresses.Address) -> None:

@@ -82,6 +82,9 @@ class Totals:
     bytes: int
     files: int
 
+    def __add__(self, other: Totals) -> Totals:
+        return Totals(self.bytes + other.bytes, self.files + other.files)
+
 
 def as_entry(s: os.stat_result) -> Entry:
     """What the kernel said of something."""

@@ -10,9 +10,7 @@ import subprocess
 import typing as t
 
 import pytest
-from running import give_up, run_module, snapshot, start_module, wait_for
-
-from conftest import as_it_was
+from running import assert_a_killed_worker_is_recovered, assert_all_is_there, give_up, run_module, snapshot, start_module, wait_for
 
 WRITE_DROP_IN = "write /etc/systemd/system/docker.service.d/zz-drydock-data-root.conf"
 SWITCH = [WRITE_DROP_IN, "write /etc/docker/daemon.json", "commit", "start", "prove", "release", "finish"]
@@ -36,32 +34,12 @@ def to(path: str) -> str:
     return f"path={path} require_persistent_mount=false"
 
 
-def assert_all_is_there(now: dict[str, t.Any], before: dict[str, t.Any]) -> None:
-    assert as_it_was(now) == as_it_was(before)
-    assert now["volumes"] == before["volumes"]
-    assert now["images"] == before["images"]
-    assert now["networks"] == before["networks"]
-
-
 @pytest.mark.parametrize(("step", "far"), STEPS, ids=NAMES)
 def test_killed_worker_is_recovered_at_once_and_the_next_run_finishes(host: t.Any, before: dict[str, t.Any], step: str, far: bool) -> None:
     old = snapshot(host)["root"]
     new = other(old, far)
     host.check_output("systemd-run --quiet --collect --unit=killer lab-host kill-at %s", step)
-    result = run_module(host, to(new))
-
-    assert result["failed"]
-    assert "The worker was killed. An interrupted change was " in result["msg"]
-    now = snapshot(host)
-    assert now["root"] in (old, new)
-    assert_all_is_there(now, before)
-    assert not host.file("/var/lib/drydock/dockerd/journal").exists
-
-    again = run_module(host, to(new))
-    assert not again["failed"], again["msg"]
-    now = snapshot(host)
-    assert now["root"] == new
-    assert_all_is_there(now, before)
+    assert_a_killed_worker_is_recovered(host, before, old, new, to(new))
 
 
 def test_killed_ansible_leaves_the_worker_alone_and_the_next_run_tells_its_end(host: t.Any, before: dict[str, t.Any]) -> None:

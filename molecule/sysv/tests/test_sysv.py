@@ -10,21 +10,14 @@ import subprocess
 import typing as t
 
 import pytest
-from running import end_of, give_up, run_module, snapshot, start_module, wait_for
+from running import assert_a_killed_worker_is_recovered, assert_all_is_there, end_of, give_up, run_module, snapshot, start_module, wait_for
 from trees import unexpected
-
-from conftest import as_it_was
 
 NEW = "/mnt/data/docker"
 DEFAULTS = "/etc/default/docker"
 JOURNAL = "/var/lib/drydock/dockerd/journal"
 DIGEST = "import sys; sys.path.insert(0, '/usr/local/bin'); import compare; print(compare.digest(sys.argv[1]))"
 KEPT = "/var/lib/docker.drydock-kept-*"
-
-
-def assert_all_is_there(now: dict[str, t.Any], before: dict[str, t.Any]) -> None:
-    assert as_it_was(now) == as_it_was(before)
-    assert (now["volumes"], now["images"], now["networks"]) == (before["volumes"], before["images"], before["networks"])
 
 
 def other(root: str) -> str:
@@ -260,19 +253,7 @@ def test_killed_worker_is_recovered_at_once_and_the_next_run_finishes(host: t.An
     old = snapshot(host)["root"]
     new = other(old)
     in_background(host, "lab-host kill-at %s", step)
-    result = run_module(host, to(new))
-    assert result["failed"]
-    assert "The worker was killed. An interrupted change was " in result["msg"]
-    now = snapshot(host)
-    assert now["root"] in (old, new)
-    assert_all_is_there(now, before)
-    assert not host.file(JOURNAL).exists
-
-    again = run_module(host, to(new))
-    assert not again["failed"], again["msg"]
-    now = snapshot(host)
-    assert now["root"] == new
-    assert_all_is_there(now, before)
+    assert_a_killed_worker_is_recovered(host, before, old, new, to(new))
 
 
 @pytest.mark.parametrize("step", ["write /etc/docker/daemon.json", "start"])

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 import pathlib
 
 import pytest
@@ -66,8 +65,3 @@ def test_a_containerd_that_is_down_is_on_the_root_of_its_unit(host):
     there = _containerd.observe(host, Systemd(host), {"zz.conf"})
     assert (there.root, there.pid, there.command) == ("/ours", 0, ["/usr/bin/containerd"])
     assert list(there.unit.ours) == ["zz.conf"]
-
-
-def test_command_line_of_a_process_that_is_gone_is_empty():
-    assert _containerd.command_line(1 << 30) == []
-    assert _containerd.command_line(os.getpid())

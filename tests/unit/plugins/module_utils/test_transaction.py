@@ -278,7 +278,7 @@ def world(host, tmp_path, make_state, monkeypatch):
         made = World(top, places, make_state, settings, asks, path, **{**(more[0] if more else {}), **options})
         assert made.plan.effect == effect
         monkeypatch.setattr(_transaction, "Engine", lambda path: made.engine)
-        monkeypatch.setattr(_containerd, "command_line", lambda pid: ["containerd", "--root", made.machine.images])
+        monkeypatch.setattr(_transaction, "command_line", lambda pid: ["containerd", "--root", made.machine.images])
         monkeypatch.setattr(os, "fsync", lambda fd: made.machine.moment())
         return made
 
@@ -301,7 +301,7 @@ def test_a_change_comes_into_force(world, change):
 @pytest.mark.parametrize(("limit", "stops"), [(1 << 30, False), (3 << 30, True), (0, True)])
 def test_a_daemon_whose_containers_write_too_fast_is_not_stopped(world, monkeypatch, limit, stops):
     it = world("a move")
-    it.plan = dataclasses.replace(it.plan, move=dataclasses.replace(it.plan.move, changing_limit=limit))
+    it.plan = dataclasses.replace(it.plan, changing_limit=limit)
     real = _transaction.Copier.warm_pass
     monkeypatch.setattr(_transaction.Copier, "warm_pass", lambda copier: (real(copier), Totals(2 << 30, 7))[1])
     if stops:
@@ -317,7 +317,7 @@ def test_a_daemon_whose_containers_write_too_fast_is_not_stopped(world, monkeypa
 def test_a_containerd_on_another_root_is_undone(world, monkeypatch):
     it = world("a move of containerd too")
     default = [*it.plan.before.containerd]
-    monkeypatch.setattr(_containerd, "command_line", lambda pid: default)
+    monkeypatch.setattr(_transaction, "command_line", lambda pid: default)
     with pytest.raises(DrydockError, match=r"Failed at 'prove': containerd uses the root \S+/images, not \S+/images-new\. The old configuration was restored"):
         it.run()
     it.assert_whole(new=False)
