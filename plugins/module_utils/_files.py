@@ -7,11 +7,15 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import shutil
 import stat
 import typing as t
+
+# fallocate(2): the size that the file shows stays.
+_KEEP_SIZE = 1
 
 
 def _no_room() -> bool:
@@ -42,6 +46,21 @@ def read(path: str) -> str | None:
             return stream.read()
     except FileNotFoundError:
         return None
+
+
+def allocate(path: str, size: int) -> None:
+    """Create an empty file that has its room already, where the file system can do that.
+
+    :raises OSError: there is no room.
+    """
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
+    try:
+        library = ctypes.CDLL(None, use_errno=True)
+        if library.fallocate(fd, _KEEP_SIZE, ctypes.c_int64(0), ctypes.c_int64(size)) != 0 and ctypes.get_errno() == errno.ENOSPC:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def sync_directory(path: str) -> None:
@@ -90,9 +109,11 @@ def _write(path: str, text: str, mode: int) -> None:
 def _prepare(path: str, temporary: str, text: str, mode: int) -> None:
     """Write what is to take the place of a file."""
     # Nobody else may read it before it has the mode that it is meant to have.
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT, 0o600)
     with open(fd, "w", encoding="utf-8", errors="surrogateescape", newline="") as stream:
         stream.write(text)
+        # Not before: that would give back the room that `reserve` keeps for it.
+        stream.truncate()
         stream.flush()
         if not os.path.exists(path):
             os.fchmod(fd, mode)
@@ -127,6 +148,12 @@ def _stage(path: str, text: str | None, mode: int) -> None:
     sync_directory(os.path.dirname(path))
 
 
+def reserve(path: str, size: int) -> None:
+    """Keep room for the next `write` of a file, so that it needs none on the disk; `unstage` gives it back."""
+    path = os.path.realpath(path)
+    retry_when_full(lambda: allocate(_beside(path, "new"), size))
+
+
 def put(path: str, text: str | None, mode: int = 0o644) -> None:
     """Bring a file to a text durably, by a rename where it was staged; None is no file."""
     if text is None:
@@ -142,8 +169,8 @@ def put(path: str, text: str | None, mode: int = 0o644) -> None:
 
 
 def unstage(path: str) -> None:
-    """Remove what `stage` left of a file."""
-    for what in ("next", "old"):
+    """Remove what `stage` and `reserve` left of a file."""
+    for what in ("next", "old", "new"):
         remove(_beside(os.path.realpath(path), what))
 
 
@@ -198,4 +225,17 @@ def _empty(fd: int, device: int, keep: t.Container[str] = ()) -> None:
         os.rmdir(name, dir_fd=fd)
 
 
-__all__ = ("make_directories", "put", "read", "remove", "remove_tree", "retry_when_full", "stage", "sync_directory", "unstage", "write")
+__all__ = (
+    "allocate",
+    "make_directories",
+    "put",
+    "read",
+    "remove",
+    "remove_tree",
+    "reserve",
+    "retry_when_full",
+    "stage",
+    "sync_directory",
+    "unstage",
+    "write",
+)

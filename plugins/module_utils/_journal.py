@@ -12,7 +12,6 @@ step), and COMMIT, whose rename is the one moment that decides between undoing a
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import json
 import os
@@ -33,8 +32,6 @@ _WANTS = os.path.join("sysinit.target.wants", RECOVERY_UNIT)
 _RESERVE, _SLICE, _LOG = 4 << 20, 64 << 10, 1 << 20
 # All of it, with some for the plan and the worker's program.
 JOURNAL_ROOM = _RESERVE + _LOG + (1 << 20)
-# fallocate(2): the size that the file shows stays.
-_KEEP_SIZE = 1
 
 
 class Journal:
@@ -68,7 +65,7 @@ class Journal:
             _files.make_directories(os.path.dirname(self.directory), 0o700)
             os.mkdir(self.directory, 0o700)
             # Between the stop of the daemon and its start nothing of ours may need room.
-            _allocate(self._log, _LOG)
+            _files.allocate(self._log, _LOG)
             _files.write(os.path.join(self.directory, "COMMIT.new"), "")
             fd = os.open(self._reserve, os.O_WRONLY | os.O_CREAT, 0o600)
             try:
@@ -192,21 +189,6 @@ ExecStart={command}
         if isinstance(service, SysV):
             service.unguard_boot()
         return last
-
-
-def _allocate(path: str, size: int) -> None:
-    """Create an empty file that has its room already, where the file system can do that.
-
-    :raises OSError: there is no room.
-    """
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
-    try:
-        library = ctypes.CDLL(None, use_errno=True)
-        if library.fallocate(fd, _KEEP_SIZE, ctypes.c_int64(0), ctypes.c_int64(size)) != 0 and ctypes.get_errno() == errno.ENOSPC:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 __all__ = ("JOURNAL_ROOM", "Journal")

@@ -36,6 +36,8 @@ from ._sysv import service_of
 
 # More warm passes than this never paid; a pass that sends less than the second number is the last one.
 _WARM_PASSES, _SMALL_PASS = 4, 16 << 20
+# For what a change adds to the notes: the settings that were proved, and the moves.
+_NOTES_ROOM = 16 << 10
 # A time that shows whether a file system keeps all of it.
 _ODD_NANOSECONDS = 1_500_000_000_123_456_789
 # For a forecast: bytes a second that any disk copies, what a container takes to start, and the engine's own pause before plain tcp.
@@ -105,7 +107,10 @@ class Transaction:
         """Write every file beside its place, so that a disk that fills up later stops neither the change nor its undoing."""
         for change in self.plan.files:
             _files.stage(change.path, change.after)
-        _files.stage(_notes.path_of(self.host), self._committed_notes(), 0o600)
+        notes = self._committed_notes()
+        _files.stage(_notes.path_of(self.host), notes, 0o600)
+        # What will be in force and was moved comes to it in the end.
+        _files.reserve(_notes.path_of(self.host), 2 * len(notes) + _NOTES_ROOM)
 
     def _committed_notes(self) -> str:
         settled = _notes.load(self.host).settled

@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
+import subprocess
 
 import pytest
 from ansible_collections.drydock.dockerd.plugins.module_utils import _files
@@ -214,3 +216,61 @@ def test_line_ends_survive_reading_and_writing(tmp_path):
     path.write_bytes(b"{\r\n}\r\n")
     _files.write(str(path), _files.read(str(path)) or "")
     assert path.read_bytes() == b"{\r\n}\r\n"
+
+
+@pytest.fixture
+def small(tmp_path):
+    """A small ext4 of its own."""
+    image, top = tmp_path / "image", tmp_path / "small"
+    top.mkdir()
+    with open(image, "wb") as stream:
+        stream.truncate(2 << 20)
+    subprocess.run(["mkfs.ext4", "-q", image], check=True)
+    subprocess.run(["mount", "-o", "loop", image, top], check=True)
+    yield top
+    subprocess.run(["umount", top], check=True)
+
+
+def fill(top):
+    """Take all that is free."""
+    with open(top / "filler", "ab", buffering=0) as filler, contextlib.suppress(OSError):
+        while filler.write(bytes(512)):
+            pass
+
+
+@pytest.mark.runs_commands
+@pytest.mark.parametrize("reserved", [True, False])
+def test_what_was_reserved_is_written_on_a_disk_that_is_kept_full(small, monkeypatch, reserved):
+    path = str(small / "file")
+    _files.write(path, "old")
+    if reserved:
+        _files.reserve(path, 64 << 10)
+    fill(small)
+    real = os.open
+
+    def open_and_fill(name, *arguments, **options):
+        fd = real(name, *arguments, **options)
+        fill(small)
+        return fd
+
+    monkeypatch.setattr(os, "open", open_and_fill)
+    if not reserved:
+        with pytest.raises(OSError, match="No space left"):
+            _files.write(path, "new" * 8192)
+        return
+    _files.write(path, "new" * 8192)
+    assert _files.read(path) == "new" * 8192
+    assert os.stat(path).st_blocks * 512 < 32 << 10, "what was not needed is given back"
+
+
+def test_room_that_was_not_needed_is_given_back(tmp_path):
+    _files.reserve(str(tmp_path / "file"), 4096)
+    assert os.listdir(tmp_path) != []
+    _files.unstage(str(tmp_path / "file"))
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_shorter_text_over_what_a_crash_left_has_nothing_of_it(tmp_path):
+    (tmp_path / ".file.drydock-new").write_text("left by a crash")
+    _files.write(str(tmp_path / "file"), "text")
+    assert (tmp_path / "file").read_text() == "text"

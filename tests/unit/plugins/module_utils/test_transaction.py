@@ -24,7 +24,7 @@ from ansible_collections.drydock.dockerd.plugins.module_utils._errors import Dry
 from ansible_collections.drydock.dockerd.plugins.module_utils._host import Host, Result
 from ansible_collections.drydock.dockerd.plugins.module_utils._journal import Journal
 from ansible_collections.drydock.dockerd.plugins.module_utils._mounts import Mount
-from ansible_collections.drydock.dockerd.plugins.module_utils._notes import Past, inode_of, load
+from ansible_collections.drydock.dockerd.plugins.module_utils._notes import NOTES_FILE, Past, inode_of, load
 from ansible_collections.drydock.dockerd.plugins.module_utils._observe import take_inventory
 from ansible_collections.drydock.dockerd.plugins.module_utils._plan import MARKER_PREFIX, Request, make_plan
 from ansible_collections.drydock.dockerd.plugins.module_utils._service import HOLD_DROP_IN, Unit
@@ -321,6 +321,22 @@ def test_a_containerd_on_another_root_is_undone(world, monkeypatch):
     with pytest.raises(DrydockError, match=r"Failed at 'prove': containerd uses the root \S+/images, not \S+/images-new\. The old configuration was restored"):
         it.run()
     it.assert_whole(new=False)
+
+
+def test_the_last_notes_have_their_room_before_the_daemon_stops(world):
+    it = world("a move")
+    state = it.machine.places.state
+    kept = watched(
+        it,
+        lambda machine: (
+            sum(os.stat(os.path.join(state, name)).st_blocks for name in os.listdir(state) if name.endswith("drydock-new")) if os.path.isdir(state) else 0
+        ),
+    )
+    it.run()
+    written = os.stat(os.path.join(state, NOTES_FILE)).st_blocks
+    (found,) = [blocks for command, blocks in kept if command.startswith("systemctl stop")]
+    assert found > written > 0
+    assert not [name for name in os.listdir(state) if "drydock" in name]
 
 
 def test_a_reload_stops_nothing(world):
