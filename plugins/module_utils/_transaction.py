@@ -25,7 +25,7 @@ from . import _addresses, _containerd, _containers, _daemon_json, _files, _keys,
 from ._copy import Copier, full_disk
 from ._engine import Engine
 from ._errors import DrydockError, EngineError
-from ._host import Host, command_line
+from ._host import Host, command_line, process_fields
 from ._journal import Journal
 from ._notes import Notes, Past
 from ._observe import Inventory, addresses, process_identity, take_inventory
@@ -38,6 +38,8 @@ from ._sysv import service_of
 _WARM_PASSES, _SMALL_PASS = 4, 16 << 20
 # For what a change adds to the notes: the settings that were proved, and the moves.
 _NOTES_ROOM = 16 << 10
+# How often the daemon is given a tenth of a second more for containers that are just dying.
+_DYING_LOOKS = 50
 # A time that shows whether a file system keeps all of it.
 _ODD_NANOSECONDS = 1_500_000_000_123_456_789
 # For a forecast: bytes a second that any disk copies, what a container takes to start, and the engine's own pause before plain tcp.
@@ -273,9 +275,12 @@ class Transaction:
 
     def _nothing_left_alive(self, source: str) -> None:
         """No container outlived the daemon, and nothing of it is mounted: a classic build may leave its layer after a clean stop."""
-        shims = [pid for pid in os.listdir("/proc") if pid.isdigit() and _is_shim(pid)]
-        if shims:
-            raise DrydockError(f"{len(shims)} containers outlived the daemon's stop (containerd-shim {', '.join(shims)}).", "Stop them, then run again.")
+        looks = 0
+        while shims := _busy_shims():
+            if looks == _DYING_LOOKS:
+                raise DrydockError(f"{len(shims)} containers outlived the daemon's stop (containerd-shim {', '.join(shims)}).", "Stop them, then run again.")
+            looks += 1
+            self.host.sleep(0.1)
         for point in _mounts.points_below(source, _mounts.parse_mountinfo(_files.read(self.host.places.mountinfo) or "")):
             self.host.must("umount", point)
 
@@ -593,6 +598,21 @@ def _telling_full_disk(move: Move) -> t.Iterator[None]:
         if exc.errno in (errno.ENOSPC, errno.EDQUOT):
             raise full_disk(move.source, move.target) from exc
         raise
+
+
+def _busy_shims() -> list[str]:
+    """Those of Docker's shims, by process id, whose container has a process: each is the shim's child, because it adopts orphans.
+
+    A shim alone has nothing that could write. An engine now and then fails to remove the task of a container that has ended
+    ("cannot delete running task", seen with 20.10.24), forgets the shim, and tidies up at its next start.
+    """
+    pids = [pid for pid in os.listdir("/proc") if pid.isdigit()]
+    shims = {pid for pid in pids if _is_shim(pid)}
+    parents: set[str] = set()
+    for pid in pids if shims else ():
+        with contextlib.suppress(OSError):
+            parents.add(process_fields(pid)[1])
+    return sorted(shims & parents, key=int)
 
 
 def _is_shim(pid: str) -> bool:

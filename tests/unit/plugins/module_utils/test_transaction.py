@@ -14,6 +14,7 @@ import os
 import pathlib
 import shutil
 import socket
+import subprocess
 import types
 
 import pytest
@@ -283,7 +284,7 @@ def world(host, tmp_path, make_state, monkeypatch):
         return made
 
     # Containers of the machine that runs the tests are nobody's business.
-    monkeypatch.setattr(_transaction, "_is_shim", lambda pid: False)
+    monkeypatch.setattr(_transaction, "_busy_shims", list)
     return make
 
 
@@ -674,11 +675,33 @@ def test_nothing_to_recover(host):
 
 
 def test_containers_that_outlived_the_daemon_stop_the_copy(world, monkeypatch):
-    monkeypatch.setattr(_transaction, "_is_shim", lambda pid: pid == str(os.getpid()))
+    monkeypatch.setattr(_transaction, "_busy_shims", lambda: ["4711"])
     it = world("a move")
-    with pytest.raises(DrydockError, match=f"Failed at 'final copy': 1 containers outlived the daemon's stop .containerd-shim {os.getpid()}"):
+    with pytest.raises(DrydockError, match=r"Failed at 'final copy': 1 containers outlived the daemon's stop .containerd-shim 4711"):
         it.run()
     it.assert_whole(new=False)
+
+
+def test_containers_that_are_just_dying_are_waited_for(world, monkeypatch):
+    looks = iter([["4711", "4712"], ["4711"], []])
+    monkeypatch.setattr(_transaction, "_busy_shims", lambda: next(looks))
+    it = world("a move")
+    it.run()
+    it.assert_whole(new=True)
+    assert next(looks, None) is None
+
+
+@pytest.mark.runs_commands
+@pytest.mark.parametrize("busy", [True, False])
+def test_a_shim_counts_while_its_container_has_a_process(busy):
+    script = f"{'sleep 60 &' if busy else ''} echo ready; read word"
+    with subprocess.Popen(["containerd-shim-runc-v2", "-c", script, "-namespace", "moby"], executable="/bin/sh", stdin=-1, stdout=-1) as shim:
+        assert shim.stdout.readline() == b"ready\n"
+        try:
+            assert (str(shim.pid) in _transaction._busy_shims()) is busy
+        finally:
+            subprocess.run(["pkill", "--parent", str(shim.pid)], check=False)
+            shim.kill()
 
 
 def test_mounts_that_the_daemon_left_are_taken_away_the_deepest_first(world):
