@@ -687,7 +687,7 @@ def test_the_certificates_that_the_daemon_has_read_are_noted(world, monkeypatch)
 
     # Renewed, and some change that restarts nothing: the process has still read the first one.
     pem.write_text("second")
-    settle(it.machine, dataclasses.replace(it.plan, effect="none"))
+    settle(it.machine, dataclasses.replace(it.plan, effect="none", why=()))
     assert load(it.machine).settled["certificates"] == noted
 
 
