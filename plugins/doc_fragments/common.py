@@ -94,6 +94,13 @@ options:
     description: Seconds that the daemon may take to answer after a start.
     type: int
     default: 120
+  confirm_timeout:
+    description:
+      - When tcp addresses, TLS or certificates change, the controller has this many seconds to reach each tcp address over a new connection.
+        Otherwise the old configuration is restored. Containers start only afterwards, so an outage is longer by what this takes.
+      - With V(0) only the host itself proves them.
+    type: int
+    default: 0
 attributes:
   check_mode:
     description: Can run in check mode without changing anything.

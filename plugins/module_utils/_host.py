@@ -53,6 +53,7 @@ class Places:
     held: str = "/run/drydock-dockerd.held"
     stopping: str = "/run/drydock-dockerd.stopping"
     booted: str = "/run/drydock-dockerd.booted"
+    confirm: str = "/run/drydock-dockerd.confirm"
     fstab: str = "/etc/fstab"
     mountinfo: str = "/proc/self/mountinfo"
 

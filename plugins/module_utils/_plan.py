@@ -44,6 +44,7 @@ class Request:
     :param restart: auto, never or always.
     :param ready_timeout: seconds that the daemon may take to answer after a start.
     :param bandwidth_limit: KiB a second while containers run, 0 for none.
+    :param confirm_timeout: seconds in which the controller has to reach changed addresses, 0 if it need not.
     """
 
     asks: t.Tuple[Ask, ...] = ()
@@ -58,6 +59,7 @@ class Request:
     state: str = "relocated"
     containerd_path: t.Optional[str] = None
     changing_limit: int = 0
+    confirm_timeout: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,6 +142,8 @@ class Plan:
     :param containerd: of containerd's root, in the same outage.
     :param prepares: what is only copied, while everything runs.
     :param changing_limit: bytes that may still change when the daemon is to be stopped, 0 for no limit.
+    :param confirm: tcp addresses that the controller has to reach, before the containers start, and
+    :param confirm_timeout: within how many seconds.
     """
 
     files: t.Tuple[FileChange, ...]
@@ -160,6 +164,8 @@ class Plan:
     containerd: t.Optional[Move] = None
     containerd_marker: str = ""
     changing_limit: int = 0
+    confirm: t.Tuple[str, ...] = ()
+    confirm_timeout: int = 0
 
     @property
     def moves(self) -> list[Move]:
@@ -200,7 +206,9 @@ class Plan:
             data = ["final copy"] if any(not move.rename for move in self.moves) else []
             data += ["rename"] if any(move.rename for move in self.moves) else []
             finish = ["finish"] if self.moves else []
-            return ["hold", "stop", *data, *writes, *reload_units, "commit", "start", "prove", "release", *finish]
+            # What has to be confirmed is committed only then: whatever dies meanwhile, the old configuration comes back.
+            start = ["start", "prove", "confirm", "commit"] if self.confirm else ["commit", "start", "prove"]
+            return ["hold", "stop", *data, *writes, *reload_units, *start, "release", *finish]
         if self.effect == "reload":
             return ["reloading", *writes, *reload_units, "reload", "prove values", "commit"]
         return [*writes, *reload_units, "commit"] if writes else []
@@ -217,6 +225,7 @@ class Plan:
                 **data,
                 "files": tuple(FileChange(**one) for one in data["files"]),
                 "why": tuple(data["why"]),
+                "confirm": tuple(data["confirm"]),
                 "move": Move(**data["move"]) if data["move"] else None,
                 "containerd": Move(**data["containerd"]) if data["containerd"] else None,
                 "prepares": tuple(Move(**one) for one in data["prepares"]),
@@ -282,6 +291,8 @@ def make_plan(state: State, request: Request, units_directory: str, daemon_json_
         live_restore=bool(state.info.get("LiveRestoreEnabled")),
         ready_timeout=request.ready_timeout,
         changing_limit=request.changing_limit,
+        confirm=_to_confirm(state, before, after) if request.confirm_timeout else (),
+        confirm_timeout=request.confirm_timeout,
         prepares=() if cuts_over else tuple(move for move in moves.values() if not move.rename),
         doomed=data.doomed + containerd.doomed,
         history=tuple(dataclasses.replace(one, kept="") if request.state == "cleaned" else one for one in state.history),
@@ -517,6 +528,15 @@ def _effect(state: State, request: Request, before: dict[str, t.Any], after: dic
     if in_file_only and all(_keys.reloads(key, key not in after, state.version) for key in keys):
         return "reload", why
     return "restart", why
+
+
+def _to_confirm(state: State, before: dict[str, t.Any], after: dict[str, t.Any]) -> tuple[str, ...]:
+    """The tcp addresses that others can reach, when they, TLS or the certificates change."""
+    keys = ("hosts", "tls", "tlsverify", *_certificates.KEYS)
+    if not state.changed_certificates and not any(key in keys for key in differing_keys(state, before, after)):
+        return ()
+    found = [_addresses.parse(text) for text in addresses(after)]
+    return tuple(one.text for one in found if one.scheme == "tcp" and not one.loopback)
 
 
 def describe(plan: Plan) -> str:

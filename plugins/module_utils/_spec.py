@@ -35,6 +35,7 @@ COMMON: dict[str, t.Any] = {
     "requests": {"type": "list", "elements": "dict", "options": {**_ASK, "owner": {"type": "str", "required": True}}},
     "restart": {"type": "str", "choices": ["auto", "never", "always"], "default": "auto"},
     "ready_timeout": {"type": "int", "default": 120},
+    "confirm_timeout": {"type": "int", "default": 0},
     **RUN,
 }
 
@@ -65,6 +66,7 @@ def to_request(params: t.Mapping[str, t.Any]) -> Request:
         allow_swarm_manager=params.get("allow_swarm_manager", False),
         restart=params["restart"],
         ready_timeout=params["ready_timeout"],
+        confirm_timeout=params.get("confirm_timeout") or 0,
     )
 
 

@@ -21,7 +21,7 @@ import socket
 import time
 import typing as t
 
-from . import _addresses, _certificates, _containerd, _containers, _daemon_json, _files, _keys, _mounts, _notes, _roots, _stored_paths, _tree
+from . import _addresses, _certificates, _confirm, _containerd, _containers, _daemon_json, _files, _keys, _mounts, _notes, _roots, _stored_paths, _tree
 from ._copy import Copier, full_disk
 from ._engine import Engine
 from ._errors import DrydockError, EngineError
@@ -302,6 +302,17 @@ class Transaction:
         self.journal.note("begin", "prove")
         self._prove(self.plan.after)
 
+    def _do_confirm(self) -> None:
+        """The controller reaches the new addresses over a new connection, or they are taken back."""
+        self.journal.note("begin", "confirm")
+        where = ", ".join(self.plan.confirm)
+        self.host.say(f"waiting for the controller to reach {where}, at most {self.plan.confirm_timeout} s")
+        _confirm.ask(self.host, self.plan.confirm, self.plan.after.settings)
+        try:
+            self._wait(lambda: _confirm.is_given(self.host), self.plan.confirm_timeout, f"the controller did not reach {where}")
+        finally:
+            _confirm.end(self.host)
+
     def _do_release(self) -> None:
         running = self._inventory().running_set()
         self.journal.note("begin", "release")
@@ -384,7 +395,7 @@ class Transaction:
     def has_to_go_on(self) -> bool:
         """Whether an interrupted transaction can only go forward: behind its commit point, or when a boot between two writes has
         already let the daemon, and with it the containers, work on the new root."""
-        if self.journal.committed or not self.plan.moves or not self.service.main_pid():
+        if self.journal.committed or not self.plan.moves or not self.service.main_pid() or self.service.is_held():
             return self.journal.committed
         return any(self._is_in_use(move) for move in self.plan.moves)
 
@@ -456,6 +467,8 @@ class Transaction:
                 restored = self._start_old()
             elif step == "hold":
                 self.service.unhold()
+            elif step == "confirm":
+                _confirm.end(self.host)
             elif step == "reloading":
                 if self.plan.unit_changes:
                     self.service.reload_units()

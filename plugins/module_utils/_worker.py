@@ -26,7 +26,7 @@ import traceback
 import typing as t
 import zipfile
 
-from . import _files
+from . import _confirm, _files
 from ._errors import CommandFailed, DrydockError
 from ._host import Host
 from ._journal import Journal
@@ -64,6 +64,7 @@ def perform(host: Host, plan: Plan, planned: dict[str, t.Any], run: str, earlier
     if not plan.long:
         return mention(earlier, {**planned, **report(plan, Transaction(host, plan, journal).run(), planned)})
     _files.remove(host.places.result)
+    _confirm.end(host)
     _files.write(host.places.run, json.dumps({"run": run, "planned": planned, "earlier": earlier}), 0o600)
     _files.write(host.places.progress, "", 0o600)
     service_of(host).start_worker(_command(host))
@@ -180,11 +181,11 @@ def _write_bytes(path: str, content: bytes) -> None:
 
 
 def main() -> None:
-    """Run, supervise, recover, clean up at boot, give news or forget the end, as the first argument says."""
+    """Run, supervise, recover, clean up at boot, give news, hear that addresses were reached, or forget the end, as the first argument says."""
     host = Host()
     host.say = lambda line: _say(host, line)
     operation, *rest = sys.argv[1:]
-    {"run": _run, "supervise": _supervise, "recover": _recover, "boot": _at_boot, "news": _news, "heard": _heard}[operation](host, *rest)
+    {"run": _run, "supervise": _supervise, "recover": _recover, "boot": _at_boot, "news": _news, "confirm": _confirm.give, "heard": _heard}[operation](host, *rest)
 
 
 def _say(host: Host, line: str) -> None:
@@ -245,12 +246,13 @@ def _news(host: Host, offset: str) -> None:
         whole = text[at : text.rfind(b"\n") + 1]
         asks = round(waited / _LOOK_SECONDS) % round(_ASK_SECONDS / _LOOK_SECONDS) == 0 or os.path.exists(host.places.result)
         active = not asks or _is_active(host)
-        if whole or not active or waited >= _NEWS_SECONDS:
+        confirm = _confirm.wanted(host)
+        if whole or confirm or not active or waited >= _NEWS_SECONDS:
             break
         host.sleep(_LOOK_SECONDS)
         waited += _LOOK_SECONDS
     end = None if active else json.loads(_files.read(host.places.result) or json.dumps({"error": _SILENT_END, "hint": _silent_hint(host)}))
-    print(json.dumps({"lines": whole.decode("utf-8", "replace").splitlines(), "offset": at + len(whole), "active": active, "end": end}))
+    print(json.dumps({"lines": whole.decode("utf-8", "replace").splitlines(), "offset": at + len(whole), "active": active, "confirm": confirm, "end": end}))
 
 
 def _heard(host: Host) -> None:

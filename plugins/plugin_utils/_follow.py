@@ -18,9 +18,12 @@ import uuid
 
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
+from ansible_collections.drydock.dockerd.plugins.module_utils._confirm import reach
 
 # How long nobody may be reached before the task gives up (the worker does not), and how long to wait between attempts, in seconds.
 _PATIENCE, _PAUSE = 600, 2
+# How long one attempt to reach a changed address may take, in seconds.
+_REACH_SECONDS = 5
 # Errors on a connection that works until they are believed.
 _FAILURES = 3
 # How Ansible words a module's answer that a dropped connection cut short (no exception then), and how we word a lock that is taken.
@@ -95,8 +98,22 @@ class FollowingActionModule(ActionBase):
             offset = news["offset"]
             for line in news["lines"]:
                 self._say(line)
+            if news["confirm"]:
+                self._confirm(command, **news["confirm"])
             if not news["active"]:
                 return news["end"]
+
+    def _confirm(self, command: str, addresses: list[str], certificate: str) -> None:
+        """Reach the changed addresses from here; what cannot be reached is tried again with the next news, as long as the worker waits."""
+        host = self._play_context.remote_addr or self._name
+        for address in addresses:
+            words = reach(address, certificate, host, _REACH_SECONDS)
+            if words:
+                self._say(f"{address} is not reached from here: {words}")
+                time.sleep(_PAUSE)
+                return
+        with contextlib.suppress(AnsibleError):
+            self._low_level_execute_command(f"{command} confirm")
 
     def _end(self, command: str, end: dict[str, t.Any]) -> dict[str, t.Any]:
         # Unheard is untold: without this the next run would tell it again.

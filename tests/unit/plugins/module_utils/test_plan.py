@@ -108,6 +108,35 @@ def test_a_certificate_that_changed_since_the_daemon_read_it_needs_a_restart(mak
     assert not dataclasses.replace(state, certificates={}, pid=0).pending
 
 
+LISTEN = {"hosts": ["fd://", "tcp://10.0.0.5:2376", "tcp://127.0.0.1:2375"]}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "timeout", "confirm"),
+    [
+        ({}, LISTEN, 30, ("tcp://10.0.0.5:2376",)),
+        ({}, LISTEN, 0, ()),
+        (LISTEN, LISTEN, 30, ()),
+        (LISTEN, {**LISTEN, "tlscert": "/new.pem"}, 30, ("tcp://10.0.0.5:2376",)),
+        ({**LISTEN, "mtu": 1400}, LISTEN, 30, ()),
+        ({}, {"hosts": ["fd://"]}, 30, ()),
+    ],
+    ids=["new", "not wanted", "as it was", "other certificate", "another key", "local only"],
+)
+def test_changed_addresses_are_confirmed_before_the_commit(make_state, make_unit, before, after, timeout, confirm):
+    unit = make_unit("[Service]\nExecStart=dockerd\n")
+    plan = plan_of(make_state(before, unit=unit, owners={"listen": Ask("listen", before)}), Ask("listen", after), confirm_timeout=timeout)
+    assert plan.confirm == confirm
+    if confirm:
+        assert plan.steps[-5:] == ["start", "prove", "confirm", "commit", "release"]
+
+
+def test_a_renewed_certificate_is_confirmed(make_state, tmp_path):
+    settings = {**LISTEN, "tlscert": str(tmp_path / "cert.pem")}
+    plan = plan_of(make_state(settings, running_flags={}, certificates={settings["tlscert"]: "another"}), confirm_timeout=30)
+    assert plan.confirm == ("tcp://10.0.0.5:2376",)
+
+
 def test_a_value_that_a_flag_holds_is_no_matter_of_a_reload(make_state, make_unit):
     state = make_state(unit=make_unit("[Service]\nExecStart=dockerd --debug=false\n"))
     drop_in = {"zz.conf": "[Service]\nExecStart=\nExecStart=@dockerd_command@\n"}

@@ -19,7 +19,7 @@ import time
 import types
 
 import pytest
-from ansible_collections.drydock.dockerd.plugins.module_utils import _addresses, _certificates, _containerd, _files, _fill, _transaction, _unit, _worker
+from ansible_collections.drydock.dockerd.plugins.module_utils import _addresses, _certificates, _confirm, _containerd, _files, _fill, _transaction, _unit, _worker
 from ansible_collections.drydock.dockerd.plugins.module_utils._daemon_json import Ask
 from ansible_collections.drydock.dockerd.plugins.module_utils._engine import Engine
 from ansible_collections.drydock.dockerd.plugins.module_utils._errors import DrydockError, EngineError
@@ -46,7 +46,7 @@ class Machine(Host):
     """A host with systemd and dockerd in a few lines: what the files said when they were read last is what is in force."""
 
     def __init__(self, places, root, images=""):
-        super().__init__(execute=self.command, fill=self.filling, now=self.moment, sleep=lambda seconds: None, places=places)
+        super().__init__(execute=self.command, fill=self.filling, now=self.moment, sleep=self.pause, places=places)
         self.default_root = str(root)
         self.commands, self.posts, self.moments, self.crash_at = [], [], 0, 0
         # What goes wrong, once each: how a command begins, and its complaint.
@@ -54,6 +54,8 @@ class Machine(Host):
         self.containers = dict(CONTAINERS)
         # With the new configuration an image is not there, a container does not start, or a reload changes nothing.
         self.loses_image, self.broken, self.deaf = False, "", False
+        # Its new addresses are reached from elsewhere.
+        self.reached = True
         self.default_images = str(images)
         self.up, self.in_force, self.units = True, self.read_file(), self.read_units()
         self.images = self.images_of_units()
@@ -64,6 +66,10 @@ class Machine(Host):
         if self.moments == self.crash_at:
             raise Crash
         return 1_700_000_000.0
+
+    def pause(self, seconds):
+        if self.reached:
+            _confirm.give(self)
 
     def read_file(self):
         return json.loads(_files.read(self.places.daemon_json) or "{}")
@@ -184,7 +190,7 @@ class Daemon(Engine):
 class World:
     """A machine, a plan for it, and what both sides of the plan look like."""
 
-    def __init__(self, top, places, state_of, settings, asks, path, keep_source=True, mounts=(), restores=False, images=False):
+    def __init__(self, top, places, state_of, settings, asks, path, keep_source=True, mounts=(), restores=False, images=False, confirm=False):
         self.root = top / "root"
         self.kept, history = None, ()
         lives = top / "moved" if restores else self.root
@@ -222,6 +228,8 @@ class World:
         )
         self.plan, problems = make_plan(state, request, places.units, places.daemon_json)
         assert problems == []
+        if confirm:
+            self.plan = dataclasses.replace(self.plan, confirm=("tcp://10.0.0.5:2376",), confirm_timeout=60)
         self.before = {one.path: one.before for one in self.plan.files}
         self.after = {one.path: one.after for one in self.plan.files}
 
@@ -250,6 +258,7 @@ class World:
         assert not os.path.islink(machine.images)
         assert not any(HOLD_DROP_IN in name for name in machine.units)
         assert not os.path.exists(machine.places.hold)
+        assert not os.path.exists(machine.places.confirm)
         assert not Journal(machine).is_open
         assert load(machine).owners == (self.plan.owners if new else {})
 
@@ -263,6 +272,8 @@ CHANGES = {
     "a rename": ({"live-restore": True}, (Ask("a", {"debug": True}),), "new", "restart", {"mounts": [Mount("/", "ext4", "/dev/x", frozenset())]}),
     "a move of containerd too": ({}, (Ask("a", {"debug": True}),), "new", "restart", {"images": True}),
     "a rename of containerd": ({}, (), None, "restart", {"images": True, "mounts": [Mount("/", "ext4", "/dev/x", frozenset())]}),
+    "a restart that is confirmed": ({}, (Ask("a", {"debug": True}),), None, "restart", {"confirm": True}),
+    "a move that is confirmed": ({}, (Ask("a", {"debug": True}),), "new", "restart", {"confirm": True}),
     "a move taken back": ({}, (Ask("a", {"debug": True}),), None, "restart", {"restores": True}),
 }
 
@@ -474,6 +485,17 @@ def test_a_daemon_that_lost_something_is_not_let_loose(world, change):
         it.run()
     it.assert_whole(new=False)
     assert sorted(it.machine.posts) == [("held", "pause", None), ("held", "start", None), ("web", "start", None)]
+
+
+@pytest.mark.parametrize("change", ["a restart that is confirmed", "a move that is confirmed"])
+def test_addresses_that_nobody_reaches_are_taken_back(world, change):
+    it = world(change)
+    it.machine.reached = False
+    it.plan = dataclasses.replace(it.plan, confirm_timeout=0)
+    with pytest.raises(DrydockError, match=r"Failed at 'confirm': Within 0 s the controller did not reach tcp://10\.0\.0\.5:2376\. The old configuration was restored"):
+        it.run()
+    it.assert_whole(new=False)
+    assert {debug for _name, _verb, debug in it.machine.posts} == {None}
 
 
 @pytest.mark.parametrize("changed", [{"DockerRootDir": "/elsewhere"}, {"Driver": "vfs"}], ids=["on another root", "with another driver"])
