@@ -185,7 +185,10 @@ def main() -> None:
     host = Host()
     host.say = lambda line: _say(host, line)
     operation, *rest = sys.argv[1:]
-    {"run": _run, "supervise": _supervise, "recover": _recover, "boot": _at_boot, "news": _news, "confirm": _confirm.give, "heard": _heard}[operation](host, *rest)
+    operations: dict[str, t.Callable[..., None]] = {
+        "run": _run, "supervise": _supervise, "recover": _recover, "boot": _at_boot, "news": _news, "confirm": _confirm.give, "heard": _heard,
+    }  # fmt: skip
+    operations[operation](host, *rest)
 
 
 def _say(host: Host, line: str) -> None:
