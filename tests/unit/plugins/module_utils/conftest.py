@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -61,7 +62,7 @@ class FakeEngine(Engine):
 @pytest.fixture
 def host(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Host:
     """A host whose places all lie in the temporary directory; its commands are in host.execute.commands."""
-    names = ("state", "daemon_json", "units", "runtime_units", "hold", "lock", "run", "progress", "result", "fstab", "mountinfo", "init_script")
+    names = [field.name for field in dataclasses.fields(Places)]
     top = tmp_path / "host"
     top.mkdir()
     monkeypatch.setattr(_service, "_VENDOR_DIRECTORIES", (str(top / "vendor"),))

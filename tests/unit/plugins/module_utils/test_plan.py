@@ -131,9 +131,10 @@ def test_changed_addresses_are_confirmed_before_the_commit(make_state, make_unit
         assert plan.steps[-5:] == ["start", "prove", "confirm", "commit", "release"]
 
 
-def test_a_renewed_certificate_is_confirmed(make_state, tmp_path):
+def test_a_renewed_certificate_is_confirmed(make_state, make_unit, tmp_path):
+    unit = make_unit("[Service]\nExecStart=dockerd\n")
     settings = {**LISTEN, "tlscert": str(tmp_path / "cert.pem")}
-    plan = plan_of(make_state(settings, running_flags={}, certificates={settings["tlscert"]: "another"}), confirm_timeout=30)
+    plan = plan_of(make_state(settings, unit=unit, certificates={settings["tlscert"]: "another"}), confirm_timeout=30)
     assert plan.confirm == ("tcp://10.0.0.5:2376",)
 
 

@@ -19,7 +19,17 @@ import time
 import types
 
 import pytest
-from ansible_collections.drydock.dockerd.plugins.module_utils import _addresses, _certificates, _confirm, _containerd, _files, _fill, _transaction, _unit, _worker
+from ansible_collections.drydock.dockerd.plugins.module_utils import (
+    _addresses,
+    _certificates,
+    _confirm,
+    _containerd,
+    _files,
+    _fill,
+    _transaction,
+    _unit,
+    _worker,
+)
 from ansible_collections.drydock.dockerd.plugins.module_utils._daemon_json import Ask
 from ansible_collections.drydock.dockerd.plugins.module_utils._engine import Engine
 from ansible_collections.drydock.dockerd.plugins.module_utils._errors import DrydockError, EngineError
@@ -131,6 +141,7 @@ class Machine(Host):
         """What lies in /run is gone, dockerd starts with the files as they are, and containers write what must not be lost."""
         shutil.rmtree(self.places.runtime_units, ignore_errors=True)
         _files.remove(self.places.hold)
+        _files.remove(self.places.confirm)
         self.up, self.in_force, self.units = True, self.read_file(), self.read_units()
         self.images = self.images_of_units()
         pathlib.Path(self.root, "containers", "written").write_text("since the boot")
@@ -272,7 +283,7 @@ CHANGES = {
     "a rename": ({"live-restore": True}, (Ask("a", {"debug": True}),), "new", "restart", {"mounts": [Mount("/", "ext4", "/dev/x", frozenset())]}),
     "a move of containerd too": ({}, (Ask("a", {"debug": True}),), "new", "restart", {"images": True}),
     "a rename of containerd": ({}, (), None, "restart", {"images": True, "mounts": [Mount("/", "ext4", "/dev/x", frozenset())]}),
-    "a restart that is confirmed": ({}, (Ask("a", {"debug": True}),), None, "restart", {"confirm": True}),
+    "a restart that is confirmed": ({}, (Ask("a", {"debug": True, "mtu": 1400}),), None, "restart", {"confirm": True}),
     "a move that is confirmed": ({}, (Ask("a", {"debug": True}),), "new", "restart", {"confirm": True}),
     "a move taken back": ({}, (Ask("a", {"debug": True}),), None, "restart", {"restores": True}),
 }
@@ -492,7 +503,7 @@ def test_addresses_that_nobody_reaches_are_taken_back(world, change):
     it = world(change)
     it.machine.reached = False
     it.plan = dataclasses.replace(it.plan, confirm_timeout=0)
-    with pytest.raises(DrydockError, match=r"Failed at 'confirm': Within 0 s the controller did not reach tcp://10\.0\.0\.5:2376\. The old configuration was restored"):
+    with pytest.raises(DrydockError, match=r"Failed at 'confirm': Within 0 s the controller did not reach tcp://10\.0\.0\.5:2376\. The old config"):
         it.run()
     it.assert_whole(new=False)
     assert {debug for _name, _verb, debug in it.machine.posts} == {None}
