@@ -43,10 +43,10 @@ PROTECTION = {
 # What a verification failed with, by OpenSSL's number (x509_vfy.h); its words differ between versions.
 # 2, 20, 21, 27: an unknown issuer; 7: the right name and another key; 18, 19: self-signed; 30: another key by its identifier.
 VERIFICATION = {9: "not_yet_valid", 10: "expired", 62: "name_mismatch", 64: "name_mismatch", **dict.fromkeys((2, 7, 18, 19, 20, 21, 27, 30), "wrong_ca")}
-# Alerts by which a server says that it does not take a client's certificate, or misses one.
+# Alerts by which a server says that it does not take a client's certificate, or misses one. Older TLS has no word of its own for the latter.
 REFUSALS = (
     *("BAD_CERTIFICATE", "UNSUPPORTED_CERTIFICATE", "CERTIFICATE_REVOKED", "CERTIFICATE_EXPIRED", "CERTIFICATE_UNKNOWN"),
-    *("UNKNOWN_CA", "ACCESS_DENIED", "CERTIFICATE_REQUIRED"),
+    *("UNKNOWN_CA", "ACCESS_DENIED", "CERTIFICATE_REQUIRED", "HANDSHAKE_FAILURE"),
 )
 
 
@@ -57,8 +57,8 @@ class Look:
     :param asked: the attempt that was asked for.
     :param bare: one over TLS without a certificate that believes any server; None where there was no sense in it.
     :param plain: one in plain HTTP, likewise.
-    :param shown: the server showed its certificate before it ended with handshake_failure. Until TLS 1.2, that is what some servers call a
-        certificate that they miss; otherwise it means that both sides have no cipher in common.
+    :param shown: the server gets as far as showing its own certificate. Before that, no alert is about the client's: handshake_failure then
+        means that both sides have no cipher in common.
     :param own_days: how long the client's certificate is still valid.
     """
 
@@ -93,13 +93,12 @@ class Look:
 
     def refused(self, one: Attempt) -> bool:
         """Whether an attempt was turned away for its certificate, or for having none."""
-        return one.alert in REFUSALS or (one.alert == "HANDSHAKE_FAILURE" and self.shown)
+        return one.alert in REFUSALS and (one.shaken or self.shown)
 
     @property
     def verified(self) -> bool:
-        """Whether the server is who it should be, which a client judges before it shows a certificate of its own."""
-        wanted = self.tls is not None and self.tls.verify_mode == ssl.CERT_REQUIRED
-        return wanted and (self.asked.shaken or self.refused(self.asked))
+        """Whether the server is who it should be: nobody else can agree on TLS."""
+        return self.tls is not None and self.tls.verify_mode == ssl.CERT_REQUIRED and self.asked.shaken
 
     @property
     def turned_away(self) -> bool | None:
@@ -138,7 +137,7 @@ def look_at(engine: Engine, own_days: int = 0) -> Look:
             bare = attempt(dataclasses.replace(engine, tls=unverified()))
         elif engine.tls:
             plain = attempt(dataclasses.replace(engine, tls=None))
-        shown = any(one and one.alert == "HANDSHAKE_FAILURE" for one in (asked, bare)) and _shows_certificate(engine)
+        shown = any(one and one.alert in REFUSALS and not one.shaken for one in (asked, bare)) and _shows_certificate(engine)
     return Look(engine, asked, bare, plain, shown, own_days)
 
 

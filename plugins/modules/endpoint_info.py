@@ -123,7 +123,9 @@ tls:
   returned: success
   type: bool
 verified:
-  description: Whether the server's certificate was found good. It is false without O(validate_certs).
+  description:
+    - Whether the server's certificate was found good. It is false without O(validate_certs), and where the connection failed too early to be
+      certain, as that of a client without a good certificate does until TLS 1.2.
   returned: success
   type: bool
 certificate:

@@ -555,7 +555,7 @@ def test_days_that_a_certificate_has_left(now, days):
 def test_client_without_a_certificate(serve, ca, version):
     address = serve(tls=context(pair(ca, "server"), ca, version))
     found = look(address, **asking(ca))
-    assert brief(found) == ("client_certificate_refused", True, True)
+    assert brief(found) == ("client_certificate_refused", version == ssl.TLSVersion.TLSv1_3, True)
     assert found["msg"].startswith(f"{address} turns away who has no certificate (")
     assert bool(found["certificate"]) is (version == ssl.TLSVersion.TLSv1_3)
     assert brief(look(address, tls=True))[:2] == ("client_certificate_refused", False)
@@ -565,7 +565,7 @@ def test_client_without_a_certificate(serve, ca, version):
 def test_client_of_another_ca(serve, ca, other, version):
     address = serve(tls=context(pair(ca, "server"), ca, version))
     found = look(address, **asking(ca, pair(other, "client")))
-    assert brief(found) == ("client_certificate_refused", True, True)
+    assert brief(found) == ("client_certificate_refused", version == ssl.TLSVersion.TLSv1_3, True)
     assert found["msg"].startswith(f"{address} turns {other.directory}/client.pem away (")
     assert "unknown ca" in found["msg"]
 
@@ -579,7 +579,7 @@ def test_client_of_another_ca_where_none_is_needed(serve, ca, other):
 def test_client_whose_certificate_has_expired(serve, ca, version):
     files = ca.issue("late", days=(-9, -2), usage=CLIENT)
     found = look(serve(tls=context(pair(ca, "server"), ca, version)), **asking(ca, files))
-    assert brief(found) == ("client_certificate_expired", True, True)
+    assert brief(found) == ("client_certificate_expired", version == ssl.TLSVersion.TLSv1_3, True)
     assert f"turns {files[0]} away (" in found["msg"]
     assert re.search(r"which is valid until \d{4}-", found["msg"])
 
@@ -589,21 +589,41 @@ def alert(number: int) -> bytes:
     return bytes([0x15, 3, 3, 0, 2, 2, number])
 
 
-@pytest.mark.parametrize("number", [42, 43, 44, 46, 48, 49, 116])
+def refusing(ca: Authority, number: int) -> t.Callable[[t.Any, bytes], None]:
+    """A server of TLS 1.2 that shows its certificate, asks for the client's, and ends with this alert."""
+
+    def answer(connection: t.Any, heard: bytes) -> None:
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        incoming.write(heard)
+        with contextlib.suppress(ssl.SSLWantReadError):
+            context(pair(ca, "server"), ca, ssl.TLSVersion.TLSv1_2).wrap_bio(incoming, outgoing, server_side=True).do_handshake()
+        connection.sendall(outgoing.read())
+        connection.recv(65536)
+        connection.sendall(alert(number))
+
+    return answer
+
+
+@pytest.mark.parametrize("number", [40, 42, 43, 44, 46, 48, 49, 116])
 def test_alerts_that_mean_the_clients_certificate(serve, ca, number):
-    assert brief(look(serve(alert(number)), **asking(ca, pair(ca, "client")))) == ("client_certificate_refused", True, True)
+    assert brief(look(serve(refusing(ca, number)), **asking(ca, pair(ca, "client")))) == ("client_certificate_refused", False, True)
 
 
 def test_alert_that_means_an_expired_certificate(serve, ca):
-    assert look(serve(alert(45)), **asking(ca, pair(ca, "client")))["status"] == "client_certificate_expired"
+    assert look(serve(refusing(ca, 45)), **asking(ca, pair(ca, "client")))["status"] == "client_certificate_expired"
 
 
 def test_alert_of_an_old_engine_for_an_expired_certificate(serve, ca):
-    assert look(serve(alert(42)), **asking(ca, ca.issue("late", days=(-9, -2), usage=CLIENT)))["status"] == "client_certificate_expired"
+    files = ca.issue("late", days=(-9, -2), usage=CLIENT)
+    assert look(serve(refusing(ca, 42)), **asking(ca, files))["status"] == "client_certificate_expired"
 
 
-# handshake_failure, protocol_version, internal_error, unrecognized_name
-@pytest.mark.parametrize("number", [40, 70, 80, 112])
+def test_alert_that_means_something_else_though_the_certificate_was_shown(serve, ca):
+    assert brief(look(serve(refusing(ca, 80)), **asking(ca, pair(ca, "client")))) == ("tls_error", False, None)
+
+
+# Before it has shown its certificate, a server does not ask for the client's.
+@pytest.mark.parametrize("number", [40, 42, 49, 70, 80, 112])
 def test_alerts_that_mean_something_else(serve, ca, number):
     address = serve(alert(number))
     found = look(address, **asking(ca, pair(ca, "client")))
