@@ -46,11 +46,11 @@ DOCKER = http(200, {"Version": "26.1.5", "ApiVersion": "1.45"}, "Api-Version: 1.
 class Authority:
     """A CA.
 
-    :param strict: it says what its key is for, which only strict checks want to know.
+    :param strict: it says what its key is for, and which key it is, as only strict checks want it.
     """
 
     def __init__(self, directory: t.Any, name: str = "lab-ca", days: tuple[int, int] = (-9, 90), strict: bool = True) -> None:
-        self.directory, self.name, self.key = directory, name, ec.generate_private_key(ec.SECP256R1())
+        self.directory, self.name, self.strict, self.key = directory, name, strict, ec.generate_private_key(ec.SECP256R1())
         directory.mkdir()
         usage = [(x509.KeyUsage(False, False, False, False, False, True, True, False, False), True)] if strict else []
         self.path = self._write("ca", self._sign(name, self.key, days, [(x509.BasicConstraints(True, None), True), *usage]))
@@ -77,10 +77,9 @@ class Authority:
             .not_valid_before(now + datetime.timedelta(days=days[0]))
             # So that a slow test still has whole days in front of it.
             .not_valid_after(now + datetime.timedelta(days=days[1], minutes=30))
-            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False)
-            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), False)
         )
-        for extension, critical in extensions:
+        own, issuer = x509.SubjectKeyIdentifier.from_public_key(key.public_key()), x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key())
+        for extension, critical in [*extensions, *([(own, False), (issuer, False)] if self.strict else [])]:
             builder = builder.add_extension(extension, critical)
         return builder.sign(self.key, hashes.SHA256())
 
@@ -444,8 +443,9 @@ def test_server_of_another_ca(serve, ca, other, version):
     assert found["certificate"]["issuer"] == {"commonName": "other-ca"}
 
 
-def test_server_of_a_ca_that_was_made_anew_under_its_name(serve, ca, tmp_path):
-    anew = Authority(tmp_path / "anew")
+@pytest.mark.parametrize("strict", [True, False])
+def test_server_of_a_ca_that_was_made_anew_under_its_name(serve, ca, tmp_path, strict):
+    anew = Authority(tmp_path / "anew", strict=strict)
     assert look(serve(tls=context(anew.issue("server", ["127.0.0.1"]))), **asking(ca))["status"] == "wrong_ca"
 
 
