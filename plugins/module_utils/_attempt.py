@@ -110,14 +110,11 @@ class Attempt:
         return match[1].strip("_") if match else ""
 
     @property
-    def closed(self) -> bool:
-        """Whether the peer closed the connection without a word; in the middle of TLS, ssl calls that an error of TLS."""
-        return isinstance(self.error, (ssl.SSLEOFError, ssl.SSLZeroReturnError, ConnectionError))
-
-    @property
     def speaks_tls(self) -> bool:
         """Whether the peer speaks TLS, however it ended."""
-        return self.shaken or (isinstance(self.error, ssl.SSLError) and not self.closed and self.error.reason not in _NO_TLS)
+        # When the peer just closes the connection, ssl calls that by the one or the other name.
+        failed = isinstance(self.error, ssl.SSLError) and not isinstance(self.error, (ssl.SSLEOFError, ssl.SSLZeroReturnError))
+        return self.shaken or (failed and self.error.reason not in _NO_TLS)  # type: ignore[union-attr]
 
 
 def attempt(engine: Engine) -> Attempt:
@@ -191,9 +188,9 @@ def _attributes(name: t.Iterable[t.Iterable[tuple[str, str]]]) -> dict[str, str]
 
 
 def _name(value: str) -> str:
-    # OpenSSL writes ::1 as 0:0:0:0:0:0:0:1 and a line feed.
+    # ssl writes ::1 as 0:0:0:0:0:0:0:1.
     try:
-        return str(ipaddress.ip_address(value.strip()))
+        return str(ipaddress.ip_address(value))
     except ValueError:
         return value
 

@@ -124,7 +124,7 @@ def _without_certificates(one: Attempt) -> str:
         return "api_error" if one.answer.trouble else "not_docker"
     if isinstance(one.error, socket.timeout):
         return "unreachable"
-    return "tls_error" if one.speaks_tls and isinstance(one.error, ssl.SSLError) and not one.closed else "not_docker"
+    return "tls_error" if one.speaks_tls and isinstance(one.error, ssl.SSLError) else "not_docker"
 
 
 def look_at(engine: Engine, own_days: int = 0) -> Look:

@@ -7,11 +7,17 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import fcntl
+import functools
 import ipaddress
 import json
+import os
 import re
 import socket
 import ssl
+import subprocess
+import sys
+import termios
 import threading
 import time
 import typing as t
@@ -715,12 +721,26 @@ def test_key_of_another_certificate(ca, other):
         look("tcp://127.0.0.1:1", **asking(ca, (pair(ca, "client")[0], pair(other, "client")[1])))
 
 
+@pytest.mark.runs_commands
 def test_key_with_a_password_is_not_waited_for(ca, tmp_path):
+    """With a terminal, as ssh -tt gives the module one, OpenSSL would ask there and wait for ever."""
     key = ec.generate_private_key(ec.SECP256R1())
     text = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.BestAvailableEncryption(b"secret"))
     (tmp_path / "key.pem").write_bytes(text)
-    with pytest.raises(DrydockError, match="the key without a password"):
-        look("tcp://127.0.0.1:1", **asking(ca, (pair(ca, "client")[0], f"{tmp_path}/key.pem")))
+    params = {**PARAMS, "docker_host": "tcp://127.0.0.1:1", **asking(ca, (pair(ca, "client")[0], f"{tmp_path}/key.pem"))}
+    code = f"import sys; sys.path[:] = {sys.path!r}; from {_endpoint.__name__} import engine_of; engine_of({params!r})"
+    ours, terminal = os.openpty()
+    own_terminal = functools.partial(fcntl.ioctl, terminal, termios.TIOCSCTTY, 0)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=terminal, stdout=terminal, stderr=subprocess.PIPE, start_new_session=True, preexec_fn=own_terminal, text=True
+    )
+    try:
+        _none, words = process.communicate(timeout=10)
+    finally:
+        process.kill()
+        os.close(terminal)
+        os.close(ours)
+    assert "the key without a password" in words
 
 
 @pytest.mark.parametrize("name", ["client_cert", "client_key"])
