@@ -62,9 +62,9 @@ class Remote(Engine):
     @property
     def where(self) -> str:
         """How a person knows it."""
-        return f"tcp://{self.host}:{self.port}"
+        return f"tcp://[{self.host}]:{self.port}" if ":" in self.host else f"tcp://{self.host}:{self.port}"
 
-    def _connection(self) -> http.client.HTTPConnection:
+    def connection(self) -> http.client.HTTPConnection:
         if self.tls is None:
             return http.client.HTTPConnection(self.host, self.port, timeout=self.timeout)
         return _TlsConnection(self.host, self.port, self.timeout, self.tls, self.name)
@@ -76,34 +76,75 @@ def engine_of(params: t.Mapping[str, t.Any]) -> Engine:
     :raises DrydockError: an address of another kind, or client files that cannot be read.
     """
     text = params["docker_host"]
-    url = urllib.parse.urlsplit(text)
-    if url.scheme == "unix":
-        return Engine(url.path, params["timeout"])
-    if url.scheme not in ("tcp", "http", "https") or not url.hostname or not _port(url):
-        raise DrydockError(f"'{text}' is no address of a daemon that can be asked.", "Give unix:///path, or tcp://host:port with its client files.")
-    secure = params["tls"] or params["validate_certs"] or url.scheme == "https"
-    return Remote("", params["timeout"], url.hostname, _port(url), _context(params) if secure else None, params["tls_hostname"] or url.hostname)
-
-
-def _port(url: urllib.parse.SplitResult) -> int:
     try:
-        return url.port or 0
-    except ValueError:
-        return 0
+        scheme, host, port, path = _split(text)
+    except ValueError as exc:
+        raise DrydockError(f"'{text}' is no address of a daemon that can be asked.", "Give unix:///path, or tcp://host:port with its client files.") from exc
+    if scheme == "unix":
+        return Engine(path, params["timeout"])
+    secure = params["tls"] or params["validate_certs"] or scheme == "https"
+    return Remote("", params["timeout"], host, port, _context(params) if secure else None, _name(params["tls_hostname"]) or host)
+
+
+def _split(text: str) -> tuple[str, str, int, str]:
+    """Scheme, host, port and path of an address.
+
+    :raises ValueError: it is none.
+    """
+    url = urllib.parse.urlsplit(text)
+    host, port = url.hostname or "", url.port or 0
+    if url.scheme == "unix" and url.path and not url.netloc:
+        return url.scheme, "", 0, url.path
+    # The encoding is what a look-up of the name begins with; it has no words for a name that is too long.
+    if url.scheme not in ("tcp", "http", "https") or not port or not host.encode("idna") or re.search(r"\s", host):
+        raise ValueError(text)
+    return url.scheme, host, port, ""
+
+
+def _name(text: str | None) -> str:
+    try:
+        if not text or (not text.startswith(".") and text.encode("idna")):
+            return text or ""
+    except UnicodeError:
+        pass
+    raise DrydockError(f"tls_hostname '{text}' is no name that a certificate can have.", "Give one of the names in the server's certificate.")
+
+
+def unverified() -> ssl.SSLContext:
+    """Believe any server."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 def _context(params: t.Mapping[str, t.Any]) -> ssl.SSLContext:
+    given = [params[name] for name in ("ca_path", "client_cert", "client_key") if params[name]]
+    if bool(params["client_cert"]) != bool(params["client_key"]):
+        raise DrydockError(f"Of client_cert and client_key only {given[-1]} is given.", "A certificate needs its key; give both or none.")
     try:
-        context = ssl.create_default_context(cafile=params["ca_path"] if params["validate_certs"] else None)
-        if not params["validate_certs"]:
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
+        for path in given:
+            # ssl does not say which of them is missing.
+            with open(path, "rb"):
+                pass
+        context = ssl.create_default_context(cafile=params["ca_path"] or None) if params["validate_certs"] else unverified()
         if params["client_cert"] and params["client_key"]:
-            context.load_cert_chain(params["client_cert"], params["client_key"])
+            # Without a password, OpenSSL asks the terminal for that of an encrypted key, and waits.
+            context.load_cert_chain(params["client_cert"], params["client_key"], password="")
+        # The default from Python 3.13 on. Docker's own client accepts a CA as it comes from 'openssl req -x509', without a key usage.
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     except OSError as exc:
-        files = ", ".join(params[name] for name in ("ca_path", "client_cert", "client_key") if params[name])
-        raise DrydockError(f"The client files {files} cannot be used: {exc}.", "They have to be on the machine that asks, in PEM.") from exc
+        raise DrydockError(
+            f"The client files {', '.join(given)} cannot be used: {_reason(exc)}.",
+            "They have to be on the machine that asks, in PEM, the key without a password.",
+        ) from exc
     return context
+
+
+def _reason(exc: OSError) -> str:
+    if isinstance(exc, ssl.SSLError) and exc.reason == "KEY_VALUES_MISMATCH":
+        return "the key does not belong to the certificate"
+    return str(exc)
 
 
 def describe(engine: Engine, names: t.Container[str] | None, log_lines: int) -> list[dict[str, t.Any]]:
@@ -177,4 +218,4 @@ def unsettled(containers: t.Iterable[t.Mapping[str, t.Any]], now: str, settle_ti
     return min(max(rest), settle_time)
 
 
-__all__ = ("OPTIONS", "Remote", "describe", "engine_of", "images", "names_of", "published", "seconds", "unsettled")
+__all__ = ("OPTIONS", "Remote", "describe", "engine_of", "images", "names_of", "published", "seconds", "unsettled", "unverified")

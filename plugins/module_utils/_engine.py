@@ -23,9 +23,15 @@ class _UnixConnection(http.client.HTTPConnection):
         self._path = path
 
     def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        sock.settimeout(self.timeout)
+        try:
+            sock.connect(self._path)
+        except OSError:
+            sock.close()
+            raise
+        # As in http.client, there is none before somebody has taken the connection.
+        self.sock = sock
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,14 +73,15 @@ class Engine:
         """How a person knows it."""
         return self.path
 
-    def _connection(self) -> http.client.HTTPConnection:
+    def connection(self) -> http.client.HTTPConnection:
+        """A connection that is not made yet."""
         return _UnixConnection(self.path, self.timeout)
 
     def _call(self, method: str, path: str, query: t.Mapping[str, t.Any]) -> t.Any:
         return _decode(self._exchange(method, path, query))
 
     def _exchange(self, method: str, path: str, query: t.Mapping[str, t.Any]) -> bytes:
-        connection = self._connection()
+        connection = self.connection()
         try:
             connection.request(
                 method, path + ("?" + urllib.parse.urlencode(query) if query else ""), headers={"Content-Length": "0"} if method == "POST" else {}

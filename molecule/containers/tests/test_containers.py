@@ -297,6 +297,26 @@ def test_containers_run_behind_a_tls_endpoint(host: t.Any, tmp_path: pathlib.Pat
     assert not {"afar", "flap-afar"} & set(picture(host))
 
 
+def test_endpoint_turns_away_who_has_no_certificate(host: t.Any) -> None:
+    """The host asks its own daemon, once as somebody who may, and in ways that have to fail."""
+    client = "client_cert=/var/lib/lab/client.pem client_key=/var/lib/lab/client-key.pem"
+
+    def ask(arguments: str, port: int = 2376) -> dict[str, t.Any]:
+        return run_module(host, f"docker_host=tcp://127.0.0.1:{port} timeout=10 {arguments}", "endpoint_info", check=True)
+
+    found = ask(f"validate_certs=true ca_path=/var/lib/lab/ca.pem tls_hostname=docker.lab {client}")
+    assert (found["status"], found["verified"], found["turned_away_without_certificate"]) == ("ok", True, True), found["msg"]
+    assert found["engine_version"] == host.check_output("docker version --format '{{.Server.Version}}'")
+    assert (found["certificate"]["names"], found["certificate"]["issuer"]) == (["docker.lab"], {"commonName": "lab-ca"})
+    assert found["certificate"]["days_left"] in (2, 3)
+    assert not found["changed"]
+    assert ask(f"validate_certs=true ca_path=/var/lib/lab/ca.pem {client}")["status"] == "name_mismatch"
+    assert ask(f"validate_certs=true ca_path=/var/lib/lab/client.pem tls_hostname=docker.lab {client}")["status"] == "wrong_ca"
+    assert ask("tls=true")["status"] == "client_certificate_refused"
+    assert ask("")["status"] == "tls_required"
+    assert ask("", port=1)["status"] == "unreachable"
+
+
 # Across what happens to a daemon ----------------------------------------------------------------------------------
 
 

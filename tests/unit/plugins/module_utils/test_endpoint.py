@@ -44,6 +44,7 @@ def test_address_of_a_socket():
 def test_address_over_tcp():
     engine = _endpoint.engine_of({**PARAMS, "docker_host": "tcp://10.0.0.5:2375"})
     assert (engine.where, engine.tls) == ("tcp://10.0.0.5:2375", None)
+    assert _endpoint.engine_of({**PARAMS, "docker_host": "tcp://[::1]:2375"}).where == "tcp://[::1]:2375"
 
 
 def test_server_is_verified_when_that_is_asked():
@@ -53,7 +54,13 @@ def test_server_is_verified_when_that_is_asked():
     assert (verifying.tls.check_hostname, verifying.tls.verify_mode.name, verifying.name) == (True, "CERT_REQUIRED", "docker.lab")
 
 
-@pytest.mark.parametrize("address", ["ssh://host", "tcp://host", "tcp://host:none", "/var/run/docker.sock", ""])
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("ssh://host", "tcp://host", "tcp://host:none", "tcp://host:0", "tcp://host:65536", "tcp://:2375", "tcp://[::1", "tcp://a b:2375", "tcp://a..b:2375"),
+        *(f"tcp://{'a' * 70}:2375", "/var/run/docker.sock", "unix://run/docker.sock", "unix://", ""),
+    ],
+)
 def test_address_of_another_kind_is_refused(address):
     with pytest.raises(DrydockError, match="is no address of a daemon that can be asked"):
         _endpoint.engine_of({**PARAMS, "docker_host": address})
