@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import os
 import typing as t
 
 from ._engine import Engine
@@ -16,12 +17,12 @@ from ._observe import Container
 
 
 def levels(wanted: t.Sequence[Container]) -> list[list[Container]]:
-    """Containers in groups: each group needs only members of earlier ones. Pure.
+    """Containers in groups: each group needs only members of earlier ones, and those that had been started first come first. Pure.
 
     Needs that point outside the set, or in a circle, are ignored: the engine has the last word.
     """
     key = {name: one.id for one in wanted for name in (one.id, one.name)}
-    left = {one.id: one for one in wanted}
+    left = {one.id: one for one in sorted(wanted, key=lambda one: one.started_at)}
     result: list[list[Container]] = []
     while left:
         free = [one for one in left.values() if not any(key.get(need) in left and key.get(need) != one.id for need in one.needs)]
@@ -33,9 +34,12 @@ def levels(wanted: t.Sequence[Container]) -> list[list[Container]]:
 
 
 def start_again(engine: Engine, wanted: t.Sequence[Container]) -> list[str]:
-    """Start a running set side by side, pause what was paused; returns a sentence for each container that does not run."""
+    """Start a running set side by side, pause what was paused; returns a sentence for each container that does not run.
+
+    A start keeps a CPU busy: too many of them at a time, and all containers are back as late as the last one.
+    """
     failures: list[str] = []
-    with concurrent.futures.ThreadPoolExecutor(max_workers=8) as pool:
+    with concurrent.futures.ThreadPoolExecutor(max_workers=2 * (os.cpu_count() or 1)) as pool:
         for group in levels(wanted):
             failures += [sentence for sentence in pool.map(lambda one: _start(engine, one), group) if sentence]
     return failures

@@ -91,6 +91,8 @@ class Copier:
     copied: Listing = dataclasses.field(default_factory=dict)
     looked: Moment = dataclasses.field(init=False)
     _seen: t.Optional[_Seen] = None
+    # The highest ctime of what is trusted, where that is known.
+    _youngest: t.Optional[int] = None
     _tracks: bool = False
     _trackers: t.Dict[str, Tracker] = dataclasses.field(default_factory=dict)
 
@@ -167,6 +169,7 @@ class Copier:
         right and may be stale. After any trouble of rsync's other than vanished files, nothing of the pass is trusted.
         """
         _index.remove(self.target)
+        self._youngest = None
         self._stop_trackers()
         self._start_tracker(self.source)
         self._begin()
@@ -187,6 +190,7 @@ class Copier:
         for path in [path for path in self.trusted if path not in now]:
             del self.trusted[path]
         self._doubt_young()
+        self._youngest = max((entry.ctime for entry in self.trusted.values()), default=0)
         self.sync(self.target)
         _index.save(self.source, self.target, self.trusted, self.looked)
         self._seen = _Seen.of(now, self.trusted, self.copied)
@@ -203,6 +207,9 @@ class Copier:
         """Trust nothing whose ctime a change since the last look at the clock could have as well, to a tick."""
         before, self.looked = self.looked, self._moment()
         earliest = int(self.looked.earliest_since(before) * 1_000_000_000) - _TICK_NS
+        if self._youngest is not None and self._youngest < earliest:
+            # Then nothing is; in the outage nothing has to be looked through.
+            return
         for path in [path for path, entry in self.trusted.items() if entry.ctime >= earliest]:
             del self.trusted[path]
 
@@ -381,6 +388,7 @@ class _Seen:
     :param untrusted: paths whose copy is not known to be good.
     :param mounted: mount points, listed as what was mounted there: a container's layer, or a volume with a device.
     :param links: all names of each inode that has several.
+    :param numbered: a path by the number of its inode; of several any one.
     :param surplus: what the copy has too much.
     """
 
@@ -389,6 +397,7 @@ class _Seen:
     untrusted: t.FrozenSet[bytes]
     mounted: t.FrozenSet[bytes]
     links: t.Dict[t.Tuple[int, int], t.List[bytes]]
+    numbered: t.Dict[int, bytes]
     surplus: t.FrozenSet[bytes]
 
     @classmethod
@@ -403,6 +412,7 @@ class _Seen:
             untrusted=frozenset(path for path in now if path not in trusted),
             mounted=frozenset(path for path, entry in now.items() if entry.dev != now[b"."].dev),
             links=links,
+            numbered={entry.ino: path for path, entry in now.items()},
             surplus=frozenset(surplus(now, copied)),
         )
 
@@ -415,8 +425,10 @@ class _Seen:
         names |= {os.path.dirname(path) or b"." for path in names} | {b"."}
         # An event tells the name that was used; what is known by its inode alone, by another name or still open, is found by that.
         unknown = touched.inodes - {self.now[path].ino for path in names if path in self.now and self.now[path].nlink == 1}
-        if unknown:
-            names.update(path for path, entry in self.now.items() if entry.ino in unknown)
+        for path in [self.numbered[number] for number in unknown if number in self.numbered]:
+            # Numbers repeat on other file systems only, and of these there is nothing here but what is mounted.
+            names.add(path)
+            names.update(self.links.get(self.now[path].inode, ()))
         gone: set[bytes] = set()
         fresh: set[bytes] = set()
         for path in sorted(names):

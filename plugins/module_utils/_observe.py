@@ -12,7 +12,7 @@ import os
 import re
 import typing as t
 
-from . import _containerd, _daemon_json, _files, _keys, _mounts, _notes, _unit
+from . import _certificates, _containerd, _daemon_json, _files, _keys, _mounts, _notes, _unit
 from ._addresses import addresses, find_socket
 from ._containerd import Containerd
 from ._daemon_json import Owners
@@ -107,7 +107,11 @@ class Inventory:
 
 @dataclasses.dataclass(frozen=True)
 class State:
-    """Everything that planning needs to know; `device_volumes` are the volumes that dockerd itself mounts."""
+    """Everything that planning needs to know.
+
+    :param device_volumes: the volumes that dockerd itself mounts.
+    :param certificates: the certificate files as the running process has read them, a checksum each.
+    """
 
     engine_version: str
     pid: int
@@ -128,6 +132,7 @@ class State:
     history: t.Tuple[Past, ...] = ()
     containerd: t.Optional[Containerd] = None
     containerd_marker: str = ""
+    certificates: t.Dict[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def version(self) -> _keys.Version:
@@ -162,8 +167,13 @@ class State:
 
     @property
     def pending(self) -> bool:
-        """Whether file or unit say something else than the running daemon does."""
-        return bool(self.pid) and self.effective(self.daemon_json, self.unit.ours) != self.in_force
+        """Whether file, unit or certificates say something else than the running daemon does."""
+        return bool(self.pid) and (self.effective(self.daemon_json, self.unit.ours) != self.in_force or bool(self.changed_certificates))
+
+    @property
+    def changed_certificates(self) -> list[str]:
+        """Certificate files that the running daemon has not read as they are now."""
+        return _certificates.changed(self.certificates, self.in_force) if self.pid else []
 
 
 def settled_settings(settled: t.Mapping[str, t.Any], pid: int, settings: dict[str, t.Any]) -> dict[str, t.Any]:
@@ -230,6 +240,7 @@ def observe(host: Host) -> State:
         history=notes.history,
         containerd=_containerd.observe(host, service, {os.path.basename(name) for name in names if name.startswith(CONTAINERD)}),
         containerd_marker=notes.containerd_marker,
+        certificates=_certificates.in_force(pid, notes.settled, in_force),
     )
 
 

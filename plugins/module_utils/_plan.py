@@ -14,7 +14,7 @@ import re
 import typing as t
 import uuid
 
-from . import _addresses, _containerd, _daemon_json, _keys, _mounts, _tree, _unit
+from . import _addresses, _certificates, _containerd, _daemon_json, _keys, _mounts, _tree, _unit
 from ._daemon_json import DATA_ROOT_OWNER, Ask, Owners
 from ._errors import DrydockError
 from ._notes import Past, inode_of
@@ -506,6 +506,7 @@ def _effect(state: State, request: Request, before: dict[str, t.Any], after: dic
     why = [f"{key}: {json.dumps(before.get(key))} -> {json.dumps(after.get(key))}" for key in keys]
     ours, asked = state.unit.ours, _dockers(drop_ins)
     why += [f"drop-in {name}" for name in sorted({*ours, *asked}) if _unit.needs_restart(ours.get(name), asked.get(name))]
+    why += [f"{path} was changed" for path in state.changed_certificates if path in _certificates.files_of(after)]
     if moving:
         return "restart", why
     if not why or request.restart == "never":

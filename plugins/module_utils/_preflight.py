@@ -16,7 +16,7 @@ import shutil
 import socket
 import typing as t
 
-from . import _addresses, _files, _index, _keys, _mounts, _roots, _tree, _unit
+from . import _addresses, _certificates, _files, _index, _keys, _mounts, _roots, _tree, _unit
 from ._daemon_json import DATA_ROOT_OWNER
 from ._errors import DrydockError
 from ._host import Host, process_fields
@@ -189,6 +189,7 @@ def _address_findings(state: State, plan: Plan) -> t.Iterator[Finding]:
             yield Finding("tls-incomplete", ERROR, f"TLS with client verification needs {key} too.", "Set docker_listen_tls_ca, _cert and _key.")
         if path and not os.path.isfile(path):
             yield Finding("tls-file", ERROR, f"{key} {path} does not exist on this host.", "Put the certificate there first.")
+    yield from _certificate_findings(state, plan)
     if any(one.scheme == "fd" for one in parsed) and state.systemd_socket is None:
         yield Finding(
             "no-socket-unit", ERROR, "fd:// needs docker.socket, which this host does not have or has masked.", "Use unix:///var/run/docker.sock instead."
@@ -197,6 +198,18 @@ def _address_findings(state: State, plan: Plan) -> t.Iterator[Finding]:
     for address in parsed:
         if address.scheme == "tcp" and address.text not in before:
             yield from _bind_finding(address)
+
+
+def _certificate_findings(state: State, plan: Plan) -> t.Iterator[Finding]:
+    """What is wrong with the certificates. dockerd starts with an expired one all the same: what it has already is no reason to refuse."""
+    settings = plan.after.settings
+    files = _certificates.files_of(settings)
+    if not (settings.get("tls") or settings.get("tlsverify")) or not all(os.path.isfile(path) for path in files):
+        return
+    fresh = set(files) - set(_certificates.files_of(plan.before.settings)) or set(files) & set(state.changed_certificates)
+    for name, sentence, hint in _certificates.faults(settings):
+        fatal = name in ("tls-mismatch", "tls-unreadable") or (fresh and name != "tls-other-ca")
+        yield Finding(name, ERROR if fatal else WARNING, sentence, hint)
 
 
 def _source(state: State, plan: Plan, address: str) -> str:

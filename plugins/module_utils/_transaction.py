@@ -21,7 +21,7 @@ import socket
 import time
 import typing as t
 
-from . import _addresses, _containerd, _containers, _daemon_json, _files, _keys, _mounts, _notes, _roots, _stored_paths, _tree
+from . import _addresses, _certificates, _containerd, _containers, _daemon_json, _files, _keys, _mounts, _notes, _roots, _stored_paths, _tree
 from ._copy import Copier, full_disk
 from ._engine import Engine
 from ._errors import DrydockError, EngineError
@@ -546,7 +546,10 @@ def settle(host: Host, plan: Plan, outcome: Outcome | None = None) -> None:
     pid = service_of(host).main_pid()
     pending = plan.effect == "none" and plan.why
     in_force = plan.before.settings if pending else plan.file_settings
-    settled = {"process": process_identity(pid), "settings": in_force} if pid else {}
+    settled: dict[str, t.Any] = {}
+    if pid:
+        certificates = _certificates.in_force(pid, _notes.load(host).settled, (plan.before if pending else plan.after).settings)
+        settled = {"process": process_identity(pid), "settings": in_force, "certificates": certificates}
     history = plan.history
     for moved in outcome.moved if outcome else ():
         move, kept = moved.move, moved.kept

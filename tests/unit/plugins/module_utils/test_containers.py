@@ -39,6 +39,12 @@ def test_levels(make_container, needs, expected):
     assert [sorted(one.name for one in group) for group in groups] == expected
 
 
+def test_those_that_were_started_first_come_first(make_container):
+    started = {"c": "2026-01-03T00:00:00Z", "a": "2026-01-01T00:00:00Z", "b": "2026-01-02T00:00:00Z"}
+    (group,) = levels([make_container(name, started_at=at) for name, at in started.items()])
+    assert [one.name for one in group] == ["a", "b", "c"]
+
+
 @pytest.mark.parametrize(("state", "status", "calls"), STARTS)
 def test_start_again_restores_the_state_before(make_container, fake_engine, state, status, calls):
     engine = fake_engine({"/containers/id-web/json": {"State": {"Status": status}}})

@@ -11,7 +11,7 @@ import os
 import pathlib
 
 import pytest
-from ansible_collections.drydock.dockerd.plugins.module_utils import _plan
+from ansible_collections.drydock.dockerd.plugins.module_utils import _certificates, _plan
 from ansible_collections.drydock.dockerd.plugins.module_utils._daemon_json import Ask
 from ansible_collections.drydock.dockerd.plugins.module_utils._notes import Past, inode_of
 from ansible_collections.drydock.dockerd.plugins.module_utils._observe import process_identity
@@ -90,6 +90,22 @@ def test_what_an_earlier_run_left_pending_is_brought_into_force(make_state):
     settled = {"process": process_identity(os.getpid()), "settings": {}}
     plan = plan_of(make_state({"log-driver": "local"}, settled=settled))
     assert plan.steps == ["hold", "stop", *RESTART]
+
+
+def test_a_certificate_that_changed_since_the_daemon_read_it_needs_a_restart(make_state, tmp_path):
+    pem = tmp_path / "cert.pem"
+    pem.write_text("new")
+    settings = {"tlscert": str(pem)}
+    state = make_state(settings, owners={"listen": Ask("listen", settings)}, certificates={str(pem): "another"})
+    plan = plan_of(state)
+    assert (plan.steps, plan.why) == (["hold", "stop", *RESTART], (f"{pem} was changed",))
+    assert plan_of(state, restart="never").why == (f"{pem} was changed",)
+    assert state.pending
+
+    state = dataclasses.replace(state, certificates={str(pem): _certificates.digest(str(pem))})
+    assert plan_of(state).steps == []
+    assert not state.pending
+    assert not dataclasses.replace(state, certificates={}, pid=0).pending
 
 
 def test_a_value_that_a_flag_holds_is_no_matter_of_a_reload(make_state, make_unit):

@@ -12,8 +12,9 @@ import shutil
 import socket
 import types
 
+import certificates
 import pytest
-from ansible_collections.drydock.dockerd.plugins.module_utils import _index, _tree
+from ansible_collections.drydock.dockerd.plugins.module_utils import _certificates, _index, _tree
 from ansible_collections.drydock.dockerd.plugins.module_utils._daemon_json import Ask
 from ansible_collections.drydock.dockerd.plugins.module_utils._errors import DrydockError
 from ansible_collections.drydock.dockerd.plugins.module_utils._mounts import Mount
@@ -59,9 +60,7 @@ CONFIGURATIONS = {
     "an open API that is allowed": (OPEN, {}, [Ask("options", {"debug": True}, allow_insecure=True)], []),
     "an API on loopback": (LOCAL, {}, [], [("plain-loopback", WARNING)]),
     "TLS without client verification": (OPEN, {}, [Ask("listen", {"tls": True})], [("open-api", ERROR)]),
-    "TLS with files": (OPEN, {}, [Ask("listen", {"tlsverify": True, **TLS})], []),
     "TLS whose CA is not there": (OPEN, {}, [Ask("listen", {"tlsverify": True, **TLS, "tlscacert": "/no/ca.pem"})], [("tls-file", ERROR)]),
-    "TLS without a key": (OPEN, {}, [Ask("listen", {"tlsverify": True, **TLS, "tlskey": ""})], [("tls-incomplete", ERROR)]),
     "no address at all": (BARE, {}, [Ask("listen", {"hosts": []})], [("no-address", ERROR)]),
     "an address that nobody can serve": (BARE, {}, [Ask("listen", {"hosts": ["fd://", "http://x"]})], [("address", ERROR)]),
     "an address of another host": (
@@ -79,6 +78,43 @@ CONFIGURATIONS = {
 def test_configuration(make_state, make_unit, check, unit, settings, asks, found):
     state = make_state(settings, unit=make_unit(unit) if unit else make_unit())
     assert ids(check(state, *asks)) == found
+
+
+@pytest.fixture
+def tls(tmp_path):
+    """What role docker_listen asks for, with files that would do."""
+    ca = certificates.make(tmp_path, "ca")
+    server = certificates.make(tmp_path, "server", ca)
+    return {"tlsverify": True, "tlscacert": str(ca.cert_path), "tlscert": str(server.cert_path), "tlskey": str(server.key_path)}
+
+
+def test_tls_that_would_do(check, make_state, make_unit, tls):
+    state = make_state(unit=make_unit(OPEN))
+    assert ids(check(state, Ask("listen", tls))) == []
+    assert ids(check(state, Ask("listen", {**tls, "tlskey": ""}))) == [("tls-incomplete", ERROR)]
+
+
+def test_a_key_that_does_not_fit_is_refused(check, make_state, tls):
+    tls["tlskey"] = str(certificates.make(pathlib.Path(tls["tlskey"]).parent, "other").key_path)
+    assert ids(check(make_state(), Ask("listen", tls))) == [("tls-mismatch", ERROR)]
+    assert ids(check(make_state(tls))) == [("tls-mismatch", ERROR)]
+
+
+def test_an_expired_certificate_is_refused_when_it_is_new_and_told_of_when_it_is_not(check, make_state, tmp_path, tls):
+    ca = certificates.make(tmp_path, "ca2")
+    old = certificates.make(tmp_path, "old", ca, valid=(-9, -1))
+    expired = {**tls, "tlscacert": str(ca.cert_path), "tlscert": str(old.cert_path), "tlskey": str(old.key_path)}
+    read = {path: _certificates.digest(path) for path in _certificates.files_of(expired)}
+    assert ids(check(make_state(), Ask("listen", expired))) == [("tls-expired", ERROR)]
+    assert ids(check(make_state(expired, certificates=read), Ask("options", {"debug": True}))) == [("tls-expired", WARNING)]
+    changed = {**read, str(old.cert_path): "another"}
+    assert ids(check(make_state(expired, certificates=changed), Ask("options", {"debug": True}))) == [("tls-expired", ERROR)]
+    assert ids(check(make_state({**expired, "tlsverify": False, "tls": False}, certificates=read))) == []
+
+
+def test_a_ca_for_clients_only_is_told_of(check, make_state, tmp_path, tls):
+    tls["tlscacert"] = str(certificates.make(tmp_path, "ca2").cert_path)
+    assert ids(check(make_state(), Ask("listen", tls))) == [("tls-other-ca", WARNING)]
 
 
 def test_an_open_api_names_who_opens_it(make_state, make_unit, check):

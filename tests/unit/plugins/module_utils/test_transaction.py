@@ -15,10 +15,11 @@ import pathlib
 import shutil
 import socket
 import subprocess
+import time
 import types
 
 import pytest
-from ansible_collections.drydock.dockerd.plugins.module_utils import _addresses, _containerd, _files, _fill, _transaction, _unit, _worker
+from ansible_collections.drydock.dockerd.plugins.module_utils import _addresses, _certificates, _containerd, _files, _fill, _transaction, _unit, _worker
 from ansible_collections.drydock.dockerd.plugins.module_utils._daemon_json import Ask
 from ansible_collections.drydock.dockerd.plugins.module_utils._engine import Engine
 from ansible_collections.drydock.dockerd.plugins.module_utils._errors import DrydockError, EngineError
@@ -29,7 +30,7 @@ from ansible_collections.drydock.dockerd.plugins.module_utils._notes import NOTE
 from ansible_collections.drydock.dockerd.plugins.module_utils._observe import take_inventory
 from ansible_collections.drydock.dockerd.plugins.module_utils._plan import MARKER_PREFIX, Request, make_plan
 from ansible_collections.drydock.dockerd.plugins.module_utils._service import HOLD_DROP_IN, Unit
-from ansible_collections.drydock.dockerd.plugins.module_utils._transaction import Transaction, locked, recover
+from ansible_collections.drydock.dockerd.plugins.module_utils._transaction import Transaction, locked, recover, settle
 from ansible_collections.drydock.dockerd.plugins.module_utils._tree import Totals
 
 CONTAINERS = {"web": "running", "held": "paused", "old": "exited"}
@@ -672,6 +673,22 @@ def test_a_lock_is_free_after_a_failure(host):
 
 def test_nothing_to_recover(host):
     assert recover(host) is None
+
+
+def test_the_certificates_that_the_daemon_has_read_are_noted(world, monkeypatch):
+    it = world("a restart")
+    pem = it.root / "cert.pem"
+    pem.write_text("first")
+    it.plan = dataclasses.replace(it.plan, after=dataclasses.replace(it.plan.after, settings={**it.plan.after.settings, "tlscert": str(pem)}))
+    monkeypatch.setattr(_certificates, "_began", lambda pid: time.time() + 1)
+    it.run()
+    noted = {str(pem): _certificates.digest(str(pem))}
+    assert load(it.machine).settled["certificates"] == noted
+
+    # Renewed, and some change that restarts nothing: the process has still read the first one.
+    pem.write_text("second")
+    settle(it.machine, dataclasses.replace(it.plan, effect="none", why=()))
+    assert load(it.machine).settled["certificates"] == noted
 
 
 def test_containers_that_outlived_the_daemon_stop_the_copy(world, monkeypatch):
