@@ -1,32 +1,32 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # SPDX-FileCopyrightText: drydock.dockerd contributors
 
-"""What role docker_tls asks of _certificates.py in its templates."""
+"""What role docker_tls asks of _tls.py in its templates."""
 
 from __future__ import annotations
 
 import typing as t
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.drydock.dockerd.plugins.plugin_utils import _certificates
+from ansible_collections.drydock.dockerd.plugins.plugin_utils import _tls
 
 
 def certificates_names(asked: t.Any, listens: t.Any, facts: dict[str, t.Any], known: list[str]) -> list[str]:
     """The alternative names of a host's certificate."""
     try:
-        return _certificates.names(asked, listens, facts, known)
+        return _tls.names(asked, listens, facts, known)
     except ValueError as exc:
         raise AnsibleFilterError(str(exc)) from exc
 
 
 def certificates_refusals(given: dict[str, t.Any]) -> list[str]:
     """A sentence for each variable that cannot be used as it is."""
-    return _certificates.refusals(given)
+    return _tls.refusals(given)
 
 
 def certificates_trouble(certificates: list[t.Any], keys: list[t.Any], called: dict[str, str], signed: bool = True) -> list[str]:
     """A sentence for each certificate or key that cannot be used."""
-    return _certificates.trouble(certificates, keys, called, signed)
+    return _tls.trouble(certificates, keys, called, signed)
 
 
 class FilterModule:

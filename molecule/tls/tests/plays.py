@@ -42,9 +42,11 @@ def converge(*options: str, **variables: t.Any) -> tuple[bool, dict[str, int], s
     return done.returncode == 0, {name: int(number) for name, number in changed}, done.stdout
 
 
-def lines_of(key: str) -> list[str]:
-    """The lines of a key that nobody else has: not the first and the last one, and not the short rest before that."""
-    return [line for line in key.splitlines() if len(line) > 30 and not line.startswith("-----")]
+def lines_of(key: str, passphrase: str = "") -> list[str]:
+    """The lines of a private key that nobody else has: not those of its end, where the public key is in it, and not a short rest."""
+    public = serialization.load_pem_private_key(key.encode(), passphrase.encode() or None).public_key()
+    form = public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo).decode()
+    return [line for line in key.splitlines() if len(line) > 30 and line not in form]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,14 +12,12 @@ import pytest
 from plays import CA, connect, converge, make
 from running import run_playbook
 
-CA_ONE, CA_TWO, OLD_CA, SOON_CA = make("one"), make("two"), make("old", days=-1), make("soon", days=20)
+CA_ONE, CA_TWO, SOON_CA = make("one"), make("two"), make("soon", days=20)
 SERVER, OLD, OTHER = make("server", CA_ONE), make("server", CA_ONE, days=-1), make("server", CA_TWO)
-NOT_A_CA = make("no-ca", CA_ONE)
 
 OWN = {"ca_cert": CA_ONE.cert_pem, "server_cert": SERVER.cert_pem, "server_key": SERVER.key_pem()}
 TEXT = {"ca_cert": CA_ONE.cert_pem, "ca_key": CA_ONE.key_pem()}
 CASES = {
-    "no-ca": ({}, "There is no CA. Set docker_tls_ca_dir to a directory on the controller"),
     "key-without-ca": ({"ca_key": CA_ONE.key_pem()}, "docker_tls_ca_key is given without docker_tls_ca_cert."),
     "key-of-another-ca": ({**TEXT, "ca_key": CA_TWO.key_pem()}, "docker_tls_ca_key does not fit docker_tls_ca_cert."),
     "encrypted-key": ({**TEXT, "ca_key": CA_ONE.key_pem("correct horse")}, "docker_tls_ca_key cannot be read: "),
@@ -27,9 +25,7 @@ CASES = {
         {**TEXT, "ca_key": CA_ONE.key_pem("correct horse"), "ca_passphrase": "wrong horse"},
         "docker_tls_ca_key cannot be read: Wrong passphrase provided for private key",
     ),
-    "ended-ca": ({"ca_cert": OLD_CA.cert_pem, "ca_key": OLD_CA.key_pem()}, "docker_tls_ca_cert has ended on "),
     "ca-that-ends-soon": ({"ca_cert": SOON_CA.cert_pem, "ca_key": SOON_CA.key_pem()}, ", within docker_tls_renew_before days,"),
-    "no-ca-at-all": ({"ca_cert": NOT_A_CA.cert_pem, "ca_key": NOT_A_CA.key_pem()}, "docker_tls_ca_cert is not the certificate of a CA."),
     "no-certificate": ({**TEXT, "ca_cert": "hello"}, "docker_tls_ca_cert is no certificate in PEM: "),
     "key-of-another-server": ({**OWN, "server_key": OTHER.key_pem()}, "docker_tls_server_key does not fit docker_tls_server_cert."),
     "encrypted-server-key": ({**OWN, "server_key": SERVER.key_pem("correct horse")}, "docker_tls_server_key cannot be read: "),

@@ -2,7 +2,7 @@
 # SPDX-FileCopyrightText: drydock.dockerd contributors
 
 import pytest
-from ansible_collections.drydock.dockerd.plugins.plugin_utils import _certificates
+from ansible_collections.drydock.dockerd.plugins.plugin_utils import _tls
 
 GIVEN = {
     "ca_dir": "/srv/ca",
@@ -39,7 +39,7 @@ CALLED = {"ca": "docker_tls_ca_cert", "ca_key": "docker_tls_ca_key", "server": "
 
 
 def test_names_are_all_that_the_host_is_called():
-    found = _certificates.names(["docker.example.com", "10.9.9.9"], ["fd://", "tcp://10.0.0.3:2376"], FACTS, ["web", "10.0.0.20"])
+    found = _tls.names(["docker.example.com", "10.9.9.9"], ["fd://", "tcp://10.0.0.3:2376"], FACTS, ["web", "10.0.0.20"])
     own = ["DNS:web", "IP:10.0.0.20", "DNS:web1.example.com", "DNS:web1", "IP:10.0.0.3"]
     assert found == [*own, *LOOPBACK, "DNS:docker.example.com", "IP:10.9.9.9"]
 
@@ -47,17 +47,17 @@ def test_names_are_all_that_the_host_is_called():
 @pytest.mark.parametrize("address", ["tcp://0.0.0.0:2376", "tcp://[::]:2376", "0.0.0.0:2376"])
 def test_any_address_stands_for_those_that_others_reach(address):
     """Docker's own bridges come and go with containers: a certificate with them would change all the time."""
-    found = _certificates.names("", [address], FACTS, [])
+    found = _tls.names("", [address], FACTS, [])
     assert found == ["DNS:web1.example.com", "DNS:web1", "IP:10.0.0.3", "IP:10.0.0.20", "IP:192.168.1.1", "IP:2001:db8::5", *LOOPBACK]
 
 
 def test_names_do_not_depend_on_the_order_of_interfaces():
     turned = {**FACTS, "interfaces": FACTS["interfaces"][::-1]}
-    assert _certificates.names([], ["tcp://0.0.0.0:1"], FACTS, ["a"]) == _certificates.names([], ["tcp://0.0.0.0:1"], turned, ["a"])
+    assert _tls.names([], ["tcp://0.0.0.0:1"], FACTS, ["a"]) == _tls.names([], ["tcp://0.0.0.0:1"], turned, ["a"])
 
 
 def test_answers_of_a_survey_are_lists():
-    assert _certificates.names("one.example.com\n\n [2001:db8::1] \n", "fd://\ntcp://web.example.com:2376\n", {}, []) == [
+    assert _tls.names("one.example.com\n\n [2001:db8::1] \n", "fd://\ntcp://web.example.com:2376\n", {}, []) == [
         "DNS:web.example.com",
         *LOOPBACK,
         "DNS:one.example.com",
@@ -66,7 +66,7 @@ def test_answers_of_a_survey_are_lists():
 
 
 def test_what_is_no_name_of_the_network_is_left_out():
-    assert _certificates.names([], ["tcp://a:b:c", "unix:///run/docker.sock"], {}, ["web server 1", "", "bad..name"]) == LOOPBACK
+    assert _tls.names([], ["tcp://a:b:c", "unix:///run/docker.sock"], {}, ["web server 1", "", "bad..name"]) == LOOPBACK
 
 
 # Refusals --------------------------------------------------------------------------------------------------------
@@ -83,7 +83,7 @@ def test_what_is_no_name_of_the_network_is_left_out():
     ],
 )
 def test_what_is_complete_is_not_refused(given):
-    assert _certificates.refusals({**GIVEN, **given}) == []
+    assert _tls.refusals({**GIVEN, **given}) == []
 
 
 @pytest.mark.parametrize(
@@ -111,13 +111,13 @@ def test_what_is_complete_is_not_refused(given):
     ],
 )
 def test_bad_variables_are_refused(given, sentence):
-    found = _certificates.refusals({**GIVEN, **given})
+    found = _tls.refusals({**GIVEN, **given})
     assert len(found) == 1
     assert sentence in found[0]
 
 
 def test_no_refusal_shows_a_secret():
-    found = _certificates.refusals({**GIVEN, "ca_key": "hush", "server_key": "hush", "ca_passphrase": "hush"})
+    found = _tls.refusals({**GIVEN, "ca_key": "hush", "server_key": "hush", "ca_passphrase": "hush"})
     assert found
     assert "hush" not in " ".join(found)
 
@@ -143,9 +143,9 @@ def key(part, **changes):
 
 
 def test_what_fits_is_no_trouble():
-    assert _certificates.trouble([certificate("ca")], [key("ca")], CALLED) == []
+    assert _tls.trouble([certificate("ca")], [key("ca")], CALLED) == []
     # A CA that is not asked to sign may end soon.
-    assert _certificates.trouble([certificate("ca", valid_at={"now": True, "later": False}), certificate("server")], [key("server")], CALLED) == []
+    assert _tls.trouble([certificate("ca", valid_at={"now": True, "later": False}), certificate("server")], [key("server")], CALLED) == []
 
 
 SOON = {"now": True, "later": False}
@@ -177,11 +177,11 @@ NOT_YET = {"now": False, "later": True}
     ],
 )
 def test_what_does_not_fit_is_told(certificates, keys, sentence):
-    found = _certificates.trouble(certificates, keys, CALLED)
+    found = _tls.trouble(certificates, keys, CALLED)
     assert len(found) == 1
     assert found[0].startswith(sentence)
 
 
 def test_a_server_that_the_ca_has_not_signed_is_told():
-    found = _certificates.trouble([certificate("ca"), certificate("server")], [key("server")], CALLED, signed=False)
+    found = _tls.trouble([certificate("ca"), certificate("server")], [key("server")], CALLED, signed=False)
     assert found == ["docker_tls_ca_cert has not signed docker_tls_server_cert. Give the CA that has."]
