@@ -22,7 +22,7 @@ if docker image inspect "$image" >/dev/null 2>&1; then
     exit 0
 fi
 
-packages="sudo docker.io iptables python3 python3-requests rsync iproute2 procps e2fsprogs acl attr busybox-static ca-certificates"
+packages="sudo docker.io iptables python3 python3-cryptography python3-requests rsync iproute2 procps e2fsprogs acl attr busybox-static ca-certificates"
 case $suite in
     bullseye | bookworm) ;;                   # the client is part of docker.io
     *) packages="$packages docker-cli" ;;

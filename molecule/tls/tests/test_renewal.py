@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# SPDX-FileCopyrightText: drydock.dockerd contributors
+
+"""A renewal on all hosts at once, and other ways to bring a CA along; behind them nothing is as the first tests expect it."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import os
+import socket
+import ssl
+import subprocess
+import typing as t
+
+import pytest
+from plays import CA, DAEMONS, EPHEMERAL, connect, converge, lines_of, make
+from running import run_playbook, snapshot
+
+from conftest import as_it_was
+
+SERVER = "/etc/docker/tls/server-cert.pem"
+
+
+@pytest.fixture(scope="module")
+def hosts() -> dict[str, t.Any]:
+    return {name: connect(name) for name in (*DAEMONS, "client")}
+
+
+def stops(host: t.Any) -> int:
+    return host.check_output("journalctl --unit docker.service --output cat").count("Daemon shutdown complete")
+
+
+def served(host: t.Any) -> str:
+    """The certificate that the daemon shows to whoever connects."""
+    address = host.check_output("ip -4 -oneline address show eth0").split()[3].split("/")[0]
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with socket.create_connection((address, 2376), timeout=10) as connection, context.wrap_socket(connection) as stream:
+        return ssl.DER_cert_to_PEM_cert(t.cast("bytes", stream.getpeercert(binary_form=True)))
+
+
+def text(host: t.Any, path: str) -> str:
+    return host.file(path).content_string
+
+
+# Renewal ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def renewed(hosts: dict[str, t.Any]) -> dict[str, t.Any]:
+    """What was there before, and what the play said."""
+    daemons = {name: hosts[name] for name in DAEMONS}
+    before = {
+        name: {"picture": snapshot(one), "stops": stops(one), "certificate": text(one, SERVER), "key": text(one, "/etc/docker/tls/server-key.pem")}
+        for name, one in daemons.items()
+    }
+    before["client"] = {"certificate": text(hosts["client"], "/etc/docker/client/cert.pem"), "key": text(hosts["client"], "/etc/docker/client/key.pem")}
+    # More days than a certificate lasts: each has to be replaced. A name more is another reason.
+    good, _changed, output = converge(docker_tls_renew_before="400", docker_tls_names="docker.example.com\n10.9.8.7\n")
+    assert good, output
+    return before
+
+
+@pytest.mark.parametrize("name", DAEMONS)
+def test_renewal_replaces_the_certificate_and_keeps_the_key(hosts: dict[str, t.Any], renewed: dict[str, t.Any], name: str) -> None:
+    certificate = text(hosts[name], SERVER)
+    assert certificate != renewed[name]["certificate"]
+    assert text(hosts[name], "/etc/docker/tls/server-key.pem") == renewed[name]["key"]
+
+
+@pytest.mark.parametrize("name", DAEMONS)
+def test_daemon_serves_the_new_certificate_after_one_restart(hosts: dict[str, t.Any], renewed: dict[str, t.Any], name: str) -> None:
+    assert served(hosts[name]) == text(hosts[name], SERVER)
+    assert stops(hosts[name]) == renewed[name]["stops"] + 1
+
+
+@pytest.mark.parametrize("name", DAEMONS)
+def test_containers_run_on_as_they_ran(hosts: dict[str, t.Any], renewed: dict[str, t.Any], name: str) -> None:
+    assert as_it_was(snapshot(hosts[name])) == as_it_was(renewed[name]["picture"])
+
+
+def test_context_of_the_client_has_its_new_certificate(hosts: dict[str, t.Any], renewed: dict[str, t.Any]) -> None:
+    client = hosts["client"]
+    certificate = text(client, "/etc/docker/client/cert.pem")
+    assert certificate != renewed["client"]["certificate"]
+    assert text(client, "/etc/docker/client/key.pem") == renewed["client"]["key"]
+    copies = client.check_output("cat /root/.docker/contexts/tls/*/docker/cert.pem")
+    assert copies.count(certificate.strip()) == len(DAEMONS)
+    assert renewed["client"]["certificate"].strip() not in copies
+    for name in DAEMONS:
+        assert client.check_output(f"docker --context {name} info --format '{{{{.Name}}}}'") == name
+
+
+def test_run_after_a_renewal_changes_nothing(renewed: dict[str, t.Any]) -> None:
+    good, changed, output = converge(docker_tls_names="docker.example.com\n10.9.8.7\n")
+    assert good, output
+    assert changed == {"bookworm": 0, "trixie": 0, "client": 0}, output
+
+
+# Other CAs, and what an output tells ----------------------------------------------------------------------------
+
+OWN_CA = make("ca of somebody else")
+OWN = {name: make(name, OWN_CA) for name in DAEMONS}
+
+
+def other(name: str) -> dict[str, t.Any]:
+    """Variables with which the play makes everything anew, each kind beside what is there."""
+    kinds: dict[str, dict[str, t.Any]] = {
+        "directory": {"docker_tls_ca_dir": str(EPHEMERAL / "other" / "ca"), "docker_tls_ca_passphrase": "", "docker_tls_clients": ["one"]},
+        "text": {"docker_tls_ca_cert": (CA / "ca.pem").read_text(), "docker_tls_ca_key": (CA / "ca-key.pem").read_text(), "docker_tls_clients": ""},
+        "own": {
+            "docker_tls_ca_cert": OWN_CA.cert_pem,
+            "docker_tls_ca_key": OWN_CA.key_pem(),
+            "docker_tls_ca_passphrase": "",
+            "docker_tls_clients": [],
+            "docker_tls_server_cert": OWN["bookworm"].cert_pem,
+            "docker_tls_server_key": OWN["bookworm"].key_pem(),
+        },
+    }
+    places = {"docker_tls_dir": f"/etc/docker/tls-{name}", "docker_client_dir": f"/root/client-{name}", "docker_client_default_context": ""}
+    endpoints = [{"name": name, "host": "tcp://bookworm:2376"}]
+    return {**kinds[name], **places, "docker_client_endpoints": endpoints}
+
+
+def secrets_of(hosts: dict[str, t.Any], name: str) -> list[str]:
+    """The lines of all private keys that such a play has made or used."""
+    found = [path.read_text() for path in EPHEMERAL.rglob("*key.pem") if path != CA / "ca-key.pem"]
+    found += [text(hosts[one], f"/etc/docker/tls-{name}/server-key.pem") for one in DAEMONS]
+    found += [text(hosts["client"], f"/root/client-{name}/key.pem"), OWN_CA.key_pem(), OWN["bookworm"].key_pem()]
+    assert len(found) >= 6
+    return [*lines_of((CA / "ca-key.pem").read_text(), "correct horse"), *(line for key in found for line in lines_of(key))]
+
+
+@pytest.mark.parametrize("name", ["directory", "text", "own"])
+def test_no_output_has_a_key_in_it(hosts: dict[str, t.Any], name: str) -> None:
+    """With all that is made for the first time, and as loud as it gets."""
+    before = {one: stops(hosts[one]) for one in DAEMONS}
+    good, _changed, output = converge("-vvv", "--diff", **other(name))
+    assert good, output[-5000:]
+    secrets = secrets_of(hosts, name)
+    assert len(secrets) >= 10
+    assert [line for line in [*secrets, "PRIVATE KEY"] if line in output] == []
+    # It is loud: what is public is in it.
+    assert "BEGIN CERTIFICATE" in output
+    # The daemon uses other files, so that nothing is restarted.
+    assert {one: stops(hosts[one]) for one in DAEMONS} == before
+
+
+def test_ca_as_text_leaves_nothing_on_the_controller(hosts: dict[str, t.Any]) -> None:
+    """But for the file of variables that the tests hand over."""
+    line = lines_of(OWN_CA.key_pem())[0]
+    (EPHEMERAL / "control").write_text(line)
+    places = ["/tmp", os.environ["ANSIBLE_HOME"]]
+    found = subprocess.run(
+        ["grep", "--recursive", "--files-with-matches", "--fixed-strings", "-e", line, *places], stdout=subprocess.PIPE, text=True, check=False
+    )
+    assert set(found.stdout.split()) - {str(EPHEMERAL / "variables.json")} == {str(EPHEMERAL / "control")}
+    for one in DAEMONS:
+        assert text(hosts[one], "/etc/docker/tls-text/ca.pem") == (CA / "ca.pem").read_text()
+
+
+def test_own_certificates_are_written_as_they_are(hosts: dict[str, t.Any]) -> None:
+    for one in DAEMONS:
+        assert text(hosts[one], "/etc/docker/tls-own/server-cert.pem") == OWN["bookworm"].cert_pem
+        assert text(hosts[one], "/etc/docker/tls-own/server-key.pem") == OWN["bookworm"].key_pem()
+        assert hosts[one].check_output("stat --format %a /etc/docker/tls-own/server-key.pem") == "400"
+
+
+def test_check_mode_announces_and_writes_nothing(hosts: dict[str, t.Any]) -> None:
+    host = hosts["trixie"]
+    new = {"docker_tls_ca_dir": str(EPHEMERAL / "announced"), "docker_tls_dir": "/etc/docker/tls-announced"}
+    play = run_playbook(host, "certificates", new, check=True)
+    assert not play.failed
+    assert play.changed > 0
+    assert not (EPHEMERAL / "announced").exists()
+    assert not host.file("/etc/docker/tls-announced").exists
+    # A renewal, too, with the restart that it takes.
+    before = (text(host, SERVER), stops(host))
+    now = {"docker_tls_ca_dir": str(CA), "docker_tls_ca_passphrase": "correct horse", "docker_tls_renew_before": 400, "docker_listen_addresses": ["fd://"]}
+    play = run_playbook(host, "certificates", now, check=True)
+    assert (play.failed, play.changed) == (False, 3)
+    assert (text(host, SERVER), stops(host)) == before
+
+
+def test_two_plays_at_once_make_one_ca(hosts: dict[str, t.Any]) -> None:
+    """Slices of a job are plays of their own. Each host has been signed by the CA that got the place."""
+    place = EPHEMERAL / "raced"
+    variables = {"docker_tls_ca_dir": str(place), "docker_tls_dir": "/etc/docker/tls-raced"}
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        plays = list(pool.map(lambda name: run_playbook(hosts[name], "certificates", variables), DAEMONS))
+    assert [play.message for play in plays if play.failed] == []
+    assert sorted(path.name for path in place.iterdir()) == ["ca-key.pem", "ca.pem"]
+    assert list(EPHEMERAL.glob(".raced.*")) == []
+    for name in DAEMONS:
+        assert text(hosts[name], "/etc/docker/tls-raced/ca.pem") == (place / "ca.pem").read_text()
+        hosts[name].check_output("openssl verify -CAfile /etc/docker/tls-raced/ca.pem /etc/docker/tls-raced/server-cert.pem")
