@@ -25,6 +25,12 @@ def snapshot(host: t.Any) -> dict[str, t.Any]:
     return json.loads(host.check_output("lab-host snapshot"))
 
 
+def address(host: t.Any) -> str:
+    """Where others reach a lab host."""
+    form = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
+    return subprocess.check_output(["docker", "inspect", "--format", form, host.ansible.get_variables()["ansible_host"]], text=True).strip()
+
+
 def start_module(host: t.Any, arguments: str, module: str = "data_root", check: bool = False, path: str = "") -> subprocess.Popen[str]:
     """Run a module and do not wait for it.
 

@@ -9,18 +9,17 @@ import subprocess
 import typing as t
 
 import pytest
-from running import Play, assert_all_is_there, give_up, run_playbook, snapshot, start_module, wait_for
+from running import Play, address, assert_all_is_there, give_up, run_playbook, snapshot, start_module, wait_for
 
 OPEN, CLOSED = 2375, 2376
 
 
-def address(host: t.Any, port: int) -> str:
-    form = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
-    return f"tcp://{subprocess.check_output(['docker', 'inspect', '--format', form, host.ansible.get_variables()['ansible_host']], text=True).strip()}:{port}"
+def at(host: t.Any, port: int) -> str:
+    return f"tcp://{address(host)}:{port}"
 
 
 def listen(host: t.Any, *ports: int, **variables: t.Any) -> Play:
-    asked = {"addresses": ["fd://", *(address(host, port) for port in ports)], "allow_insecure": True, "prove_from": "controller", "confirm_timeout": 5}
+    asked = {"addresses": ["fd://", *(at(host, port) for port in ports)], "allow_insecure": True, "prove_from": "controller", "confirm_timeout": 5}
     return run_playbook(host, "listen", {f"docker_listen_{name}": value for name, value in {**asked, **variables}.items()})
 
 
@@ -49,7 +48,7 @@ def test_an_address_that_is_not_reached_is_taken_back(host: t.Any, before: dict[
     files = host.check_output("lab-host configuration")
     play = listen(host, OPEN, CLOSED)
     assert play.failed
-    assert play.message.startswith(f"Failed at 'confirm': Within 5 s the controller did not reach {address(host, OPEN)}, {address(host, CLOSED)}. ")
+    assert play.message.startswith(f"Failed at 'confirm': Within 5 s the controller did not reach {at(host, OPEN)}, {at(host, CLOSED)}. ")
     assert "The old configuration was restored, the daemon answers, 6 of 6 containers run again." in play.message
     assert ports(host) == {OPEN}
     assert host.check_output("lab-host configuration") == files
@@ -65,7 +64,7 @@ def test_who_asks_for_no_proof_needs_none(host: t.Any, before: dict[str, t.Any])
 
 
 def arguments(host: t.Any) -> str:
-    hosts = f'["fd://", "{address(host, OPEN)}", "{address(host, CLOSED)}"]'
+    hosts = f'["fd://", "{at(host, OPEN)}", "{at(host, CLOSED)}"]'
     return (
         f'{{"owner": "listen", "allow_insecure": true, "confirm_timeout": 60, "settings": {{"hosts": {hosts}, "tls": false}}, "drop_ins": '
         '[{"name": "zz-drydock-listen.conf", "content": "[Service]\\nExecStart=\\nExecStart=@dockerd_command@\\n"}]}'
