@@ -65,6 +65,9 @@ def test_policies_hold_across_an_event(host: t.Any, event: t.Callable[[t.Any], N
     assert "restarting" in states
     assert counts[-1] >= 1
     assert ids == {before["flap"][0]}
+    given_up = role(host, {**FLAP, "name": "gives-up", "restart_policy": "on-failure", "restart_retries": 3}, settle_time=5)
+    assert "exited, exit code 3, restarted 3 times, policy on-failure." in given_up.message
+    host.check_output("docker rm gives-up")
     kill_process(host, "keep")
     wait_for(lambda: inspect(host, "keep")["RestartCount"] == 1 and up("keep"))
     play = role(host, *(one for one in LISTED if one["name"] != "by-hand"))
