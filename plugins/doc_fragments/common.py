@@ -7,7 +7,7 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """Fragments drydock.dockerd.common and drydock.dockerd.common.info."""
+    """Fragments drydock.dockerd.common, drydock.dockerd.common.connection and drydock.dockerd.common.info."""
 
     DOCUMENTATION = r"""
 options:
@@ -111,6 +111,47 @@ attributes:
   idempotent:
     description: A second run changes nothing and restarts nothing.
     support: full
+"""
+
+    # How long an answer may take is said by each module.
+    CONNECTION = r"""
+options:
+  docker_host:
+    description:
+      - The daemon's address, V(unix:///path) or V(tcp://host:port).
+    type: str
+    default: unix:///var/run/docker.sock
+    aliases: [docker_url]
+  tls:
+    description:
+      - Use TLS, and believe any server.
+    type: bool
+    default: false
+  validate_certs:
+    description:
+      - Use TLS, and believe only a server whose certificate is signed by O(ca_path) and has its name.
+    type: bool
+    default: false
+    aliases: [tls_verify]
+  ca_path:
+    description:
+      - The certificate of the CA that signed the server's. Without it those that the host trusts.
+    type: path
+    aliases: [ca_cert, tls_ca_cert, cacert_path]
+  client_cert:
+    description:
+      - The client's certificate. Needs O(client_key).
+    type: path
+    aliases: [tls_client_cert, cert_path]
+  client_key:
+    description:
+      - The client's private key, without a password.
+    type: path
+    aliases: [tls_client_key, key_path]
+  tls_hostname:
+    description:
+      - The name that the server's certificate has to have. Without it the one in O(docker_host).
+    type: str
 """
 
     INFO = r"""

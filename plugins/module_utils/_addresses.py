@@ -29,6 +29,14 @@ class Address:
     path: str = ""
 
     @property
+    def unspecified(self) -> bool:
+        """Whether it stands for all addresses of the host."""
+        try:
+            return ipaddress.ip_address(self.host).is_unspecified
+        except ValueError:
+            return False
+
+    @property
     def loopback(self) -> bool:
         """Literally loopback: a name other than localhost may resolve to anything."""
         if self.host == "localhost":

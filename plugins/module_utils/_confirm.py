@@ -65,7 +65,7 @@ def reach(text: str, certificate: str, host: str, seconds: float) -> str:
     :param host: where the machine itself is reached, for an address that stands for all of its addresses.
     """
     address = _addresses.parse(text)
-    name = host if address.host in ("0.0.0.0", "::") else address.host
+    name = host if address.unspecified else address.host
     try:
         with socket.create_connection((name, address.port), timeout=seconds) as plain:
             if not certificate:

@@ -14,6 +14,7 @@ description:
   - Role docker_containers decides by it what has to be done, and whether the containers that it started stay up.
   - Needs nothing but Python on the host where it runs. How to connect is said in the terms of community.docker's modules.
 extends_documentation_fragment:
+  - drydock.dockerd.common.connection
   - drydock.dockerd.common.info
 options:
   names:
@@ -38,42 +39,6 @@ options:
     type: list
     elements: path
     default: []
-  docker_host:
-    description:
-      - The daemon's address, V(unix:///path) or V(tcp://host:port).
-    type: str
-    default: unix:///var/run/docker.sock
-    aliases: [docker_url]
-  tls:
-    description:
-      - Use TLS, and believe any server.
-    type: bool
-    default: false
-  validate_certs:
-    description:
-      - Use TLS, and believe only a server whose certificate is signed by O(ca_path) and has its name.
-    type: bool
-    default: false
-    aliases: [tls_verify]
-  ca_path:
-    description:
-      - The certificate of the CA that signed the server's. Without it those that the host trusts.
-    type: path
-    aliases: [ca_cert, tls_ca_cert, cacert_path]
-  client_cert:
-    description:
-      - The client's certificate.
-    type: path
-    aliases: [tls_client_cert, cert_path]
-  client_key:
-    description:
-      - The client's private key.
-    type: path
-    aliases: [tls_client_key, key_path]
-  tls_hostname:
-    description:
-      - The name that the server's certificate has to have. Without it the one in O(docker_host).
-    type: str
   timeout:
     description:
       - Seconds that one answer of the daemon may take.

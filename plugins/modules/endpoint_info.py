@@ -16,44 +16,9 @@ description:
   - Does not fail when something is the matter with the endpoint, only when the options make no sense or a file cannot be used.
   - Needs nothing but Python on the host where it runs. How to connect is said in the terms of community.docker's modules.
 extends_documentation_fragment:
+  - drydock.dockerd.common.connection
   - drydock.dockerd.common.info
 options:
-  docker_host:
-    description:
-      - The daemon's address, V(unix:///path) or V(tcp://host:port).
-    type: str
-    default: unix:///var/run/docker.sock
-    aliases: [docker_url]
-  tls:
-    description:
-      - Use TLS, and believe any server.
-    type: bool
-    default: false
-  validate_certs:
-    description:
-      - Use TLS, and believe only a server whose certificate is signed by O(ca_path) and has its name.
-    type: bool
-    default: false
-    aliases: [tls_verify]
-  ca_path:
-    description:
-      - The certificate of the CA that signed the server's. Without it those that the host trusts.
-    type: path
-    aliases: [ca_cert, tls_ca_cert, cacert_path]
-  client_cert:
-    description:
-      - The client's certificate. Needs O(client_key).
-    type: path
-    aliases: [tls_client_cert, cert_path]
-  client_key:
-    description:
-      - The client's private key, without a password.
-    type: path
-    aliases: [tls_client_key, key_path]
-  tls_hostname:
-    description:
-      - The name that the server's certificate has to have. Without it the one in O(docker_host).
-    type: str
   timeout:
     description:
       - Seconds that connecting, agreeing on TLS, and the answer may take, each. There are up to four connections.

@@ -10,27 +10,12 @@ from __future__ import annotations
 import re
 import typing as t
 
-import yaml
+from ansible_collections.drydock.dockerd.plugins.plugin_utils._survey import to_list
 
 # The docker client's own rule (docker/cli, cli/context/store); 'default' is its own context.
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.+-]+")
 _HOST = re.compile(r"tcp://(\[[0-9a-fA-F:.]+\]|[^\s/:,\[\]]+):\d{1,5}|ssh://[^\s,]+")
 _KEYS = {"name", "host", "description"}
-
-
-def to_list(value: t.Any) -> list[t.Any]:
-    """The endpoints as they were typed: data, or text of a survey in YAML or JSON; empty text means none.
-
-    :raises ValueError: it is no list.
-    """
-    if isinstance(value, str):
-        try:
-            value = yaml.safe_load(value) if value.strip() else []
-        except yaml.YAMLError as exc:
-            raise ValueError(f"docker_client_endpoints is text that is no YAML: {' '.join(str(exc).split())}. Give a list.") from exc
-    if not isinstance(value, (list, tuple)):
-        raise ValueError(f"docker_client_endpoints is {value!r}, which is no list. Give a list of endpoints, each with a name and a host.")
-    return list(value)
 
 
 def plan(endpoints: t.Any, directory: str, default_context: str) -> dict[str, t.Any]:
@@ -41,7 +26,7 @@ def plan(endpoints: t.Any, directory: str, default_context: str) -> dict[str, t.
         what the docker client has to be told.
     """
     try:
-        items = to_list(endpoints)
+        items = to_list(endpoints, "docker_client_endpoints", "a list of endpoints, each with a name and a host")
     except ValueError as exc:
         return {"refusals": [str(exc)], "contexts": []}
     refusals = [sentence for item in items for sentence in _wrong(item)]
@@ -78,4 +63,4 @@ def _context(item: t.Mapping[str, t.Any], directory: str) -> dict[str, t.Any]:
     return {"name": item["name"], "host": item["host"], "description": item.get("description") or "", "tls": tls, "docker": f"host={item['host']}{files}"}
 
 
-__all__ = ("plan", "to_list")
+__all__ = ("plan",)

@@ -45,9 +45,9 @@ def names(asked: t.Any, listens: t.Any, facts: t.Mapping[str, t.Any], known: t.I
     :param facts: the host's facts of its names and interfaces.
     :param known: what Ansible calls the host. What is no name of the network is left out.
     """
-    hosts = [address.host for address in map(_parse, lines(listens, "docker_listen_addresses")) if address and address.scheme == "tcp"]
-    found = [*known, facts.get("fqdn", ""), facts.get("hostname", ""), *(host for host in hosts if not _is_any(host))]
-    if any(_is_any(host) for host in hosts):
+    tcp = [address for address in map(_parse, lines(listens, "docker_listen_addresses")) if address and address.scheme == "tcp"]
+    found = [*known, facts.get("fqdn", ""), facts.get("hostname", ""), *(address.host for address in tcp if not address.unspecified)]
+    if any(address.unspecified for address in tcp):
         found += _addresses_of(facts)
     found += ["localhost", "127.0.0.1", "::1", *lines(asked, "docker_tls_names")]
     return list(dict.fromkeys(one for one in map(_alternative_name, found) if one))
@@ -59,13 +59,6 @@ def _parse(text: str) -> _addresses.Address | None:
         return _addresses.parse(text)
     except DrydockError:
         return None
-
-
-def _is_any(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_unspecified
-    except ValueError:
-        return False
 
 
 def _addresses_of(facts: t.Mapping[str, t.Any]) -> list[str]:

@@ -11,7 +11,7 @@ import itertools
 import re
 import typing as t
 
-import yaml
+from ansible_collections.drydock.dockerd.plugins.plugin_utils import _survey
 
 Item = t.Mapping[str, t.Any]
 Containers = t.Mapping[str, t.Mapping[str, t.Any]]
@@ -31,14 +31,7 @@ def to_list(value: t.Any) -> list[t.Any]:
 
     :raises ValueError: it is no list.
     """
-    if isinstance(value, str):
-        try:
-            value = yaml.safe_load(value) if value.strip() else []
-        except yaml.YAMLError as exc:
-            raise ValueError(f"docker_containers_list is text that is no YAML: {' '.join(str(exc).split())}. Give a list.") from exc
-    if not isinstance(value, (list, tuple)):
-        raise ValueError(f"docker_containers_list is {value!r}, which is no list. Give a list of containers, each with a name.")
-    return list(value)
+    return _survey.to_list(value, "docker_containers_list", "a list of containers, each with a name")
 
 
 def plan(listed: t.Any, now: t.Mapping[str, t.Any], purge: bool, check: bool = False) -> dict[str, t.Any]:

@@ -127,7 +127,7 @@ def test_a_module_keeps_what_it_says_of_check_mode(module, monkeypatch):
     own, _options = documentation(module)
     attributes = dict(own.get("attributes") or {})
     for name in own.get("extends_documentation_fragment", []):
-        attributes.update(yaml.safe_load(getattr(ModuleDocFragment, (name.split(".")[3:] or ["documentation"])[0].upper()))["attributes"])
+        attributes.update(yaml.safe_load(getattr(ModuleDocFragment, (name.split(".")[3:] or ["documentation"])[0].upper())).get("attributes", {}))
     assert (attributes["check_mode"]["support"] == "full") is specification(module, monkeypatch)["supports_check_mode"]
 
 

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# SPDX-FileCopyrightText: drydock.dockerd contributors
+
+# Private to this collection: no promise is made to other users of it.
+
+"""Answers of a survey as data. Pure."""
+
+from __future__ import annotations
+
+import typing as t
+
+import yaml
+
+
+def to_list(value: t.Any, variable: str, what: str) -> list[t.Any]:
+    """A list as it was typed: data, or text in YAML or JSON; empty text means none.
+
+    :param what: what to give instead, for the sentence.
+    :raises ValueError: it is no list.
+    """
+    if isinstance(value, str):
+        try:
+            value = yaml.safe_load(value) if value.strip() else []
+        except yaml.YAMLError as exc:
+            raise ValueError(f"{variable} is text that is no YAML: {' '.join(str(exc).split())}. Give a list.") from exc
+    if not isinstance(value, (list, tuple)):
+        raise ValueError(f"{variable} is {value!r}, which is no list. Give {what}.")
+    return list(value)
+
+
+__all__ = ("to_list",)
