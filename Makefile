@@ -9,7 +9,7 @@ export MOLECULE_GLOB := molecule/*/molecule.yml
 export LC_ALL := C.UTF-8
 export ANSIBLE_HOME := $(CURDIR)/.ansible
 
-.PHONY: help setup demo demo-clean bench test test-all lint unit mutants scenario faults clean
+.PHONY: help setup demo demo-clean bench bench-idle test test-all lint unit mutants scenario faults clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -25,6 +25,10 @@ demo-clean: ## remove the demo's host
 
 bench: setup ## a move's downtime beside a restart's, measured: docs/benchmark.md (SIZE_FACTOR=4 for more)
 	@python3 tests/bench/run.py
+	@python3 tests/bench/idle.py
+
+bench-idle: setup ## what a run costs that has nothing to change, for 1, 5 and 20 hosts: docs/benchmark-idle.md (part of bench)
+	@python3 tests/bench/idle.py
 
 test: setup ## all tests
 	@python3 tests/run.py

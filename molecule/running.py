@@ -131,10 +131,22 @@ class Play:
     message: str
 
 
-def run_playbook(host: t.Any, name: str, variables: dict[str, t.Any], check: bool = False, inventory: str = "", target: str = "") -> Play:
-    """Run one of the collection's playbooks on a lab host, or on the target of another inventory."""
+def _group_of(target: str, group: str) -> pathlib.Path:
+    """An inventory more, with one host in one group."""
+    path = pathlib.Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"]) / f"{group}.yml"
+    path.write_text(json.dumps({group: {"hosts": {target: {}}}}))
+    return path
+
+
+def run_playbook(host: t.Any, name: str, variables: dict[str, t.Any], check: bool = False, inventory: str = "", target: str = "", group: str = "") -> Play:
+    """Run one of the collection's playbooks on a lab host, or on the target of another inventory.
+
+    :param name: of a playbook of others the whole path, without its .yml, and
+    :param group: the group that it wants the host in.
+    """
     target = target or host.ansible.get_variables()["inventory_hostname"]
     words = ["ansible-playbook", "--inventory", inventory or str(host.backend.ansible_inventory), str(PLAYBOOKS / f"{name}.yml")]
+    words += ["--inventory", str(_group_of(target, group))] if group else []
     words += ["--extra-vars", json.dumps({"target": target, **variables}), *(["--check"] if check else [])]
     environment = {**os.environ, "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json"}
     done = subprocess.run(words, capture_output=True, text=True, env=environment, check=False)

@@ -8,12 +8,15 @@
     run.py --all        and the matrix of engines
     run.py PART ...     these parts
 
+Lab hosts spend most of their time waiting, so parts with lab hosts run two at a time; the others run alone.
+
 A part fails when its command fails, and a part with tests when none was collected: Molecule passes a scenario whose tests or
 playbooks are missing with a warning. The output of each part is kept in .cache/logs and printed when it fails.
 """
 
 from __future__ import annotations
 
+import concurrent.futures
 import dataclasses
 import os
 import pathlib
@@ -26,6 +29,9 @@ TOP = pathlib.Path(__file__).resolve().parent.parent
 LOGS = TOP / ".cache" / "logs"
 # Molecule's words for something that was not run although the scenario names it.
 MISSING = ("Missing playbook", "No tests found", "glob failed.", "Skipping, ")
+STREAMS = 2
+# Those that take longest begin first, so that none of them runs alone in the end.
+LONGEST = ("molecule:tls", "molecule:crash", "molecule:data_root", "faults", "molecule:firewall", "molecule:local_socket", "molecule:tls_renewal")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +42,11 @@ class Part:
     command: tuple[str, ...]
     has_tests: bool = False
     suites: str = ""
+
+    @property
+    def has_hosts(self) -> bool:
+        """Whether it has lab hosts of its own; the matrix has a scenario's, on other suites."""
+        return self.name == "faults" or self.name.startswith("molecule:")
 
 
 def matrix() -> list[Part]:
@@ -91,7 +102,7 @@ def run(part: Part) -> tuple[bool, int, int]:
         text += "\nnot everything was run:\n" + "\n".join(missing) + "\n"
         good = False
     if not good:
-        print(text, flush=True)
+        print(f"{text}\n", end="", flush=True)
     return good, passed, failed
 
 
@@ -105,25 +116,35 @@ def count(reports: pathlib.Path) -> tuple[int, int]:
     return passed, failed
 
 
+def timed(part: Part) -> tuple[str, float, bool, int, int]:
+    """Run a part and say how it went: its name, seconds, whether it passed, and how many tests passed and failed."""
+    print(f"{part.name} ...\n", end="", flush=True)
+    began = time.monotonic()
+    good, passed, failed = run(part)
+    seconds = time.monotonic() - began
+    print(f"{part.name:<24} {'PASS' if good else 'FAIL'} {seconds:>7.1f} s  {f'{passed} tests' if part.has_tests else ''}\n", end="", flush=True)
+    return part.name, seconds, good, passed, failed
+
+
 def main(arguments: list[str]) -> int:
     known = [*parts(), *matrix()]
     names = [one for one in arguments if not one.startswith("--")]
     unknown = set(names) - {part.name for part in known}
     if unknown:
         sys.exit(f"no such part: {', '.join(sorted(unknown))}; there are: {', '.join(part.name for part in known)}")
-    rows = []
-    chosen = known if "--all" in arguments else parts()
-    for part in [one for one in known if one.name in names] if names else chosen:
-        print(f"{part.name} ...", flush=True)
-        began = time.monotonic()
-        good, passed, failed = run(part)
-        rows.append((part.name, time.monotonic() - began, good, passed, failed))
-        print(f"{part.name:<24} {'PASS' if good else 'FAIL'} {rows[-1][1]:>7.1f} s  {f'{passed} tests' if part.has_tests else ''}", flush=True)
+    began = time.monotonic()
+    chosen = [one for one in known if one.name in names] if names else known if "--all" in arguments else parts()
+    rows = [timed(part) for part in chosen if not part.has_hosts]
+    beside = [part for part in chosen if part.has_hosts]
+    beside.sort(key=lambda part: LONGEST.index(part.name) if part.name in LONGEST else len(LONGEST))
+    with concurrent.futures.ThreadPoolExecutor(STREAMS) as pool:
+        rows += pool.map(timed, beside)
     print("\npart                     result  seconds")
     for name, seconds, good, _passed, _failed in rows:
         print(f"{name:<24} {'PASS' if good else 'FAIL'}  {seconds:>8.1f}")
     bad_parts = sum(not good for _name, _seconds, good, _passed, _failed in rows)
     failed = max(sum(row[4] for row in rows), bad_parts)
+    print(f"{'all of it':<24}       {time.monotonic() - began:>8.1f}")
     print(f"\n{sum(row[3] for row in rows)} passed, {failed} failed")
     return 1 if bad_parts else 0
 

@@ -17,12 +17,18 @@ image="drydock-lab:$suite-$recipe"
 cache="${XDG_CACHE_HOME:-$HOME/.cache}/drydock-lab"
 archive="$cache/$suite-$recipe.tar"
 
-if docker image inspect "$image" >/dev/null 2>&1; then
-    echo "$image"
-    exit 0
-fi
+there() {
+    docker image inspect "$image" >/dev/null 2>&1 && echo "$image"
+}
+there && exit 0
 
-packages="sudo docker.io iptables python3 python3-cryptography python3-requests rsync iproute2 procps e2fsprogs acl attr busybox-static ca-certificates"
+# Two scenarios at once may want the same image.
+mkdir -p "$cache"
+exec 9>"$cache/$suite.lock"
+flock 9
+there && exit 0
+
+packages="sudo docker.io iptables nftables python3 python3-cryptography python3-docker python3-requests rsync iproute2 procps e2fsprogs acl attr busybox-static ca-certificates"
 case $suite in
     bullseye | bookworm) ;;                   # the client is part of docker.io
     *) packages="$packages docker-cli" ;;
@@ -36,8 +42,8 @@ case $suite in
         ;;
     *)
         release=$suite
-        packages="$packages systemd systemd-sysv dbus"
-        settle='chroot "$1" systemctl mask apt-daily.timer apt-daily-upgrade.timer getty.target console-getty.service systemd-logind.service'
+        packages="$packages systemd systemd-sysv dbus openssh-server"
+        settle='chroot "$1" systemctl mask apt-daily.timer apt-daily-upgrade.timer getty.target console-getty.service systemd-logind.service ssh.socket'
         ;;
 esac
 
@@ -49,7 +55,6 @@ esac
 
 if ! [ -s "$archive" ]; then
     mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Origin: Debian' | sort -u | grep -v security | head -n 1)
-    mkdir -p "$cache"
     echo "building the $suite image (a minute or two, kept in $cache)" >&2
     # shellcheck disable=SC2016  # $1 belongs to the hook's own shell
     mmdebstrap --format=tar --variant=minbase "$valid" --include="$(echo "$packages" | tr ' ' ',')" \

@@ -101,6 +101,12 @@ options:
       - With V(0) only the host itself proves them.
     type: int
     default: 0
+  allow_hidden_data:
+    description:
+      - Accept a change of C(storage-driver), C(userns-remap) or C(features.containerd-snapshotter) that hides the images and containers there are.
+        They stay on the disk and come back with the old value.
+    type: bool
+    default: false
 attributes:
   check_mode:
     description: Can run in check mode without changing anything.

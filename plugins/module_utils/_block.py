@@ -25,8 +25,8 @@ _BEGIN, _END = "# BEGIN drydock.dockerd", "# END drydock.dockerd"
 _BLOCK = re.compile(f"\n{_BEGIN}\n.*?\n{_END}\n", re.DOTALL)
 # How the block quotes a drop-in: its name, then its lines.
 _NAME, _LINE = "#| ", "#: "
-# What is about systemd's other units has no meaning here: the script is started when all file systems are mounted.
-_ONLY_ORDER = frozenset({"After", "Description", "Documentation", "Wants"})
+# What is about systemd's other units has no meaning here: the script is started when all file systems are mounted, and only once.
+_ONLY_ORDER = frozenset({"After", "Description", "Documentation", "StartLimitIntervalSec", "Wants"})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,10 +166,11 @@ def options_of(command: t.Sequence[str], name: str) -> tuple[str, list[str]]:
     return program, options
 
 
-def held(command: t.Sequence[str]) -> str:
-    """What makes the next start use a command, with all containers held back."""
+def held(command: t.Sequence[str], policies: bool = False) -> str:
+    """What makes the next start use a command, with all containers held back unless their policies are to decide."""
     program, options = options_of(command, "The command")
-    return f"DOCKERD={shlex.quote(program)}\nDOCKER_OPTS={shlex.quote(' '.join([*options, '--restart=false']))}\n"
+    options += [] if policies else ["--restart=false"]
+    return f"DOCKERD={shlex.quote(program)}\nDOCKER_OPTS={shlex.quote(' '.join(options))}\n"
 
 
 __all__ = ("Variables", "drop_ins", "held", "options_of", "render", "split")

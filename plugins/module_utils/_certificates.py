@@ -7,13 +7,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import ssl
-import time
 import typing as t
 
-from ._host import process_fields, process_identity
+from ._files import changed_at, digest
+from ._host import began_at, process_identity
 
 KEYS = ("tlscacert", "tlscert", "tlskey")
 # A certificate may be trusted for itself, whoever signed it (X509_V_FLAG_PARTIAL_CHAIN; Python names it from 3.10 on).
@@ -27,15 +26,6 @@ def files_of(settings: t.Mapping[str, t.Any]) -> list[str]:
     return [str(settings[key]) for key in KEYS if settings.get(key)]
 
 
-def digest(path: str) -> str:
-    """What a file holds, as a checksum; empty when it is not there."""
-    try:
-        with open(path, "rb") as stream:
-            return hashlib.sha256(stream.read()).hexdigest()
-    except OSError:
-        return ""
-
-
 def in_force(pid: int, settled: t.Mapping[str, t.Any], settings: t.Mapping[str, t.Any]) -> dict[str, str]:
     """What a process of dockerd has read, a checksum for each file: it reads them when it starts, and never again.
 
@@ -45,26 +35,13 @@ def in_force(pid: int, settled: t.Mapping[str, t.Any], settings: t.Mapping[str, 
     if not pid:
         return {}
     known: dict[str, str] = settled.get("certificates", {}) if settled.get("process") == process_identity(pid) else {}
-    began = _began(pid)
-    return {path: known.get(path) or digest(path) for path in files_of(settings) if path in known or _changed_at(path) < began}
+    began = began_at(pid)
+    return {path: known.get(path) or digest(path) for path in files_of(settings) if path in known or changed_at(path) < began}
 
 
 def changed(read: t.Mapping[str, str], settings: t.Mapping[str, t.Any]) -> list[str]:
     """The files that hold something else than the process has read."""
     return [path for path in files_of(settings) if digest(path) != read.get(path)]
-
-
-def _began(pid: int) -> float:
-    """When a process began, by today's clock."""
-    ticks = int(process_fields(pid)[19]) / os.sysconf("SC_CLK_TCK")
-    return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + ticks
-
-
-def _changed_at(path: str) -> float:
-    try:
-        return os.stat(path).st_ctime
-    except OSError:
-        return float("inf")
 
 
 def faults(settings: t.Mapping[str, t.Any]) -> t.Iterator[tuple[str, str, str]]:

@@ -74,7 +74,7 @@ def _change(host: Host, request: Request, check_mode: bool, earlier: _worker.Ear
 def _bookkeeping_differs(state: State, plan: Plan) -> bool:
     """Adopting what already is so changes nothing on the host; only our notes say whose it is now."""
     ours = (plan.owners, plan.marker, plan.containerd_marker, plan.history)
-    return (state.owners, state.marker, state.containerd_marker, state.history) != ours
+    return (state.owners, state.marker, state.containerd_marker, state.history) != ours or bool(state.rewritten)
 
 
 def _forecast_words(plan: Plan, forecast: Forecast | None) -> str:

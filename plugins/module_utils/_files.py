@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import hashlib
 import os
 import shutil
 import stat
@@ -225,8 +226,27 @@ def _empty(fd: int, device: int, keep: t.Container[str] = ()) -> None:
         os.rmdir(name, dir_fd=fd)
 
 
+def digest(path: str) -> str:
+    """What a file holds, as a checksum; empty when it is not there."""
+    try:
+        with open(path, "rb") as stream:
+            return hashlib.sha256(stream.read()).hexdigest()
+    except OSError:
+        return ""
+
+
+def changed_at(path: str) -> float:
+    """When a file was last changed in any way, in seconds since the epoch; of one that is not there, the end of time."""
+    try:
+        return os.stat(path).st_ctime
+    except OSError:
+        return float("inf")
+
+
 __all__ = (
     "allocate",
+    "changed_at",
+    "digest",
     "make_directories",
     "put",
     "read",

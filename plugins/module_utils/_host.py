@@ -68,6 +68,12 @@ def process_identity(pid: int) -> str:
     return f"{pid}:{process_fields(pid)[19]}"
 
 
+def began_at(pid: int) -> float:
+    """When a process began, in seconds since the epoch by today's clock."""
+    ticks = int(process_fields(pid)[19]) / os.sysconf("SC_CLK_TCK")
+    return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + ticks
+
+
 def process_fields(pid: int | str) -> list[str]:
     """What the kernel says of a process behind its name: state, parent and so on (proc(5)).
 
@@ -130,4 +136,4 @@ class Host:
         return result
 
 
-__all__ = ("Host", "Places", "Result", "command_line", "process_fields", "process_identity")
+__all__ = ("Host", "Places", "Result", "began_at", "command_line", "process_fields", "process_identity")

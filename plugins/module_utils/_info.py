@@ -7,11 +7,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import typing as t
 
-from . import _mounts, _unit
+from . import _benchmark, _mounts, _unit
 from ._observe import Container, State, addresses
+from ._plan import differing_keys
 
 
 def describe(state: State, output: t.Mapping[str, list[str]] | None = None) -> dict[str, t.Any]:
@@ -36,6 +38,9 @@ def describe(state: State, output: t.Mapping[str, list[str]] | None = None) -> d
         "config": _config(state, effective),
         "owners": {name: {"settings": ask.settings, "allow_insecure": ask.allow_insecure} for name, ask in state.owners.items()},
         "restart_pending": state.pending,
+        "pending": _pending(state, effective),
+        "rewritten": list(state.rewritten),
+        "cis": _benchmark.judge(state),
         "containers": [
             describe_container(one, (output or {}).get(one.id, [])) for one in sorted(state.inventory.containers.values(), key=lambda one: one.name)
         ],
@@ -46,10 +51,30 @@ def describe(state: State, output: t.Mapping[str, list[str]] | None = None) -> d
 
 
 def _config(state: State, effective: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
-    """Each key with its value, where it comes from and who asked for it."""
+    """Each key: its value, where that comes from and who asked for it; what was asked, what is in the file, and what is in force."""
     sources = {flag.key: state.unit.origin(flag) for flag in _unit.parse_flags(state.unit.effective(state.unit.ours)[1:])}
     owners = {key: name for name, ask in state.owners.items() for key in ask.settings}
-    return {key: {"value": value, "source": sources.get(key, "daemon.json"), "owner": owners.get(key, "")} for key, value in sorted(effective.items())}
+    asked = {key: value for ask in state.owners.values() for key, value in ask.settings.items()}
+    return {
+        key: {
+            "value": effective.get(key),
+            "source": sources.get(key, "daemon.json" if key in state.daemon_json else ""),
+            "owner": owners.get(key, ""),
+            "asked": asked.get(key),
+            "in_file": state.daemon_json.get(key),
+            "in_force": state.in_force.get(key) if state.pid else None,
+        }
+        for key in sorted({*effective, *asked, *(state.in_force if state.pid else ())})
+    }
+
+
+def _pending(state: State, effective: dict[str, t.Any]) -> list[str]:
+    """Why a restart is pending."""
+    if not state.pid:
+        return []
+    keys = differing_keys(state, state.in_force, effective)
+    found = [f"{key}: {json.dumps(state.in_force.get(key))} -> {json.dumps(effective.get(key))}" for key in keys]
+    return [*found, *(f"{path} was changed since the daemon was started" for path in (*state.changed_certificates, *state.newer))]
 
 
 def describe_container(one: Container, log: list[str]) -> dict[str, t.Any]:

@@ -59,6 +59,7 @@ class Notes:
     :param marker: name of the marker file in the data root.
     :param containerd_marker: name of the one in containerd's root, empty where that is not looked after.
     :param history: moves, the newest last.
+    :param files: daemon.json, the unit and others' drop-ins as the last run left them, a checksum each.
     """
 
     owners: Owners
@@ -66,6 +67,7 @@ class Notes:
     marker: str
     history: t.Tuple[Past, ...] = ()
     containerd_marker: str = ""
+    files: t.Dict[str, str] = dataclasses.field(default_factory=dict)
 
     def text(self) -> str:
         """The text of the file."""
@@ -74,6 +76,7 @@ class Notes:
             "settled": self.settled,
             "marker": self.marker,
             "containerd_marker": self.containerd_marker,
+            "files": self.files,
             "history": [dataclasses.asdict(one) for one in self.history],
         }
         return json.dumps(data, indent=2) + "\n"
@@ -88,6 +91,7 @@ def parse(text: str | None) -> Notes:
         data.get("marker", ""),
         tuple(Past.from_data(one) for one in data.get("history", [])),
         data.get("containerd_marker", ""),
+        data.get("files", {}),
     )
 
 

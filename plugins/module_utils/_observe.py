@@ -18,9 +18,9 @@ from ._containerd import Containerd
 from ._daemon_json import Owners
 from ._engine import Engine
 from ._errors import DrydockError, EngineError
-from ._host import Host, process_identity
+from ._host import Host, began_at, process_identity
 from ._notes import Past
-from ._service import CONTAINERD, Unit
+from ._service import CONTAINERD, SOCKET, Systemd, Unit
 from ._sysv import service_of
 
 DEFAULT_DATA_ROOT = "/var/lib/docker"
@@ -111,6 +111,10 @@ class State:
 
     :param device_volumes: the volumes that dockerd itself mounts.
     :param certificates: the certificate files as the running process has read them, a checksum each.
+    :param newer: files of others that were changed after the daemon's process began, and
+    :param rewritten: after our last run.
+    :param systemd_socket: the path that docker.socket listens on, None where there is no such unit, and
+    :param socket_unit: the unit.
     """
 
     engine_version: str
@@ -133,6 +137,9 @@ class State:
     containerd: t.Optional[Containerd] = None
     containerd_marker: str = ""
     certificates: t.Dict[str, str] = dataclasses.field(default_factory=dict)
+    socket_unit: t.Optional[Unit] = None
+    newer: t.Tuple[str, ...] = ()
+    rewritten: t.Tuple[str, ...] = ()
 
     @property
     def version(self) -> _keys.Version:
@@ -168,7 +175,8 @@ class State:
     @property
     def pending(self) -> bool:
         """Whether file, unit or certificates say something else than the running daemon does."""
-        return bool(self.pid) and (self.effective(self.daemon_json, self.unit.ours) != self.in_force or bool(self.changed_certificates))
+        changed = self.effective(self.daemon_json, self.unit.ours) != self.in_force
+        return bool(self.pid) and bool(changed or self.changed_certificates or self.newer)
 
     @property
     def changed_certificates(self) -> list[str]:
@@ -220,6 +228,7 @@ def observe(host: Host) -> State:
     else:
         match = re.search(r"version ([^,\s]+)", host.must(unit.effective(unit.ours)[0], "--version").out)
         version = match[1] if match else ""
+    files = [host.places.daemon_json, *unit.texts]
     return State(
         engine_version=version,
         pid=pid,
@@ -238,10 +247,27 @@ def observe(host: Host) -> State:
         systemd_socket=systemd_socket,
         running_flags=flags,
         history=notes.history,
-        containerd=_containerd.observe(host, service, {os.path.basename(name) for name in names if name.startswith(CONTAINERD)}),
+        containerd=_containerd.observe(host, service, _names_in(names, CONTAINERD)),
         containerd_marker=notes.containerd_marker,
         certificates=_certificates.in_force(pid, notes.settled, in_force),
+        newer=_newer(pid, notes.settled, host.places.daemon_json, files),
+        rewritten=tuple(sorted(path for path in {*files, *notes.files} if notes.files and _files.digest(path) != notes.files.get(path, ""))),
+        socket_unit=service.read_if_there(SOCKET, _names_in(names, SOCKET)) if systemd_socket and isinstance(service, Systemd) else None,
     )
+
+
+def _newer(pid: int, settled: t.Mapping[str, t.Any], daemon_json: str, files: t.Iterable[str]) -> tuple[str, ...]:
+    """Files that were changed after the daemon's process began. Of a process that was proved to have daemon.json in force, that is known better."""
+    if not pid:
+        return ()
+    began = began_at(pid)
+    proved = settled.get("process") == process_identity(pid)
+    return tuple(path for path in files if began < _files.changed_at(path) < float("inf") and not (proved and path == daemon_json))
+
+
+def _names_in(names: t.Iterable[str], unit: str) -> set[str]:
+    """The file names of our drop-ins of another unit than docker.service."""
+    return {os.path.basename(name) for name in names if name.startswith(f"{unit}.d/")}
 
 
 def take_inventory(engine: Engine) -> Inventory:

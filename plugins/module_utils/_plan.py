@@ -19,7 +19,7 @@ from ._daemon_json import DATA_ROOT_OWNER, Ask, Owners
 from ._errors import DrydockError
 from ._notes import Past, inode_of
 from ._observe import State, addresses, find_socket
-from ._service import CONTAINERD
+from ._service import CONTAINERD, SOCKET
 
 # What a drop-in template writes where the name of the marker file in the data root belongs.
 MARKER_MARK = "@data_root_marker@"
@@ -28,6 +28,9 @@ MARKER_PREFIX = ".drydock-root-"
 PATH_MARK = "@data_root@"
 # And for the unit that mounts its file system.
 MOUNT_MARK = "@data_root_mount@"
+# What a list of addresses has for the local socket, and for one that only root can use; here as dockerd makes them itself.
+LOCAL_SOCKET_MARK, ROOT_SOCKET_MARK = "@local_socket@", "@root_socket@"
+_SOCKET_MARKS = {LOCAL_SOCKET_MARK: _addresses.DEFAULT_HOST, ROOT_SOCKET_MARK: "unix:///run/drydock-docker.sock"}
 # What moves; each has marks of its own.
 DATA_ROOT, CONTAINERD_ROOT = DATA_ROOT_OWNER, _containerd.OWNER
 _NAMES = {DATA_ROOT: "data root", CONTAINERD_ROOT: "root of containerd"}
@@ -45,6 +48,7 @@ class Request:
     :param ready_timeout: seconds that the daemon may take to answer after a start.
     :param bandwidth_limit: KiB a second while containers run, 0 for none.
     :param confirm_timeout: seconds in which the controller has to reach changed addresses, 0 if it need not.
+    :param allow_hidden_data: a change may make the images and containers that are there disappear from view.
     """
 
     asks: t.Tuple[Ask, ...] = ()
@@ -60,6 +64,7 @@ class Request:
     containerd_path: t.Optional[str] = None
     changing_limit: int = 0
     confirm_timeout: int = 0
+    allow_hidden_data: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,6 +122,7 @@ class Side:
     :param settings: flags and daemon.json together.
     :param socket: the unix socket that it answers on.
     :param containerd: the words of containerd's command, where that moves.
+    :param systemd_socket: the path that docker.socket listens on, None where there is none.
     """
 
     command: t.Tuple[str, ...]
@@ -124,6 +130,7 @@ class Side:
     socket: t.Optional[str]
     data_root: str
     containerd: t.Tuple[str, ...] = ()
+    systemd_socket: t.Optional[str] = None
 
     @classmethod
     def from_data(cls, data: dict[str, t.Any]) -> Side:
@@ -144,6 +151,8 @@ class Plan:
     :param changing_limit: bytes that may still change when the daemon is to be stopped, 0 for no limit.
     :param confirm: tcp addresses that the controller has to reach, before the containers start, and
     :param confirm_timeout: within how many seconds.
+    :param hides: keys with the values by which the images and containers that are there, if any, disappear from view, and others may appear.
+    :param unit_files: the unit and the drop-ins of others.
     """
 
     files: t.Tuple[FileChange, ...]
@@ -166,6 +175,8 @@ class Plan:
     changing_limit: int = 0
     confirm: t.Tuple[str, ...] = ()
     confirm_timeout: int = 0
+    hides: t.Tuple[t.Tuple[str, str], ...] = ()
+    unit_files: t.Tuple[str, ...] = ()
 
     @property
     def moves(self) -> list[Move]:
@@ -200,8 +211,10 @@ class Plan:
         reload_units = ["reload units"] if self.unit_changes else []
         if self.effect == "restart":
             # The hold brings the new command with it, and its release lets systemd read the rest: only limits, environment and the
-            # like have to be read before the start, inside of the outage.
-            covered = not any(_unit.needs_restart(one.before, one.after) for one in self.files if one.path.endswith(".conf"))
+            # like have to be read before the start, inside of the outage; and what guards an address, before that is opened.
+            units = [(one.before, one.after) for one in self.files if one.path.endswith(".conf")]
+            opens = addresses(self.before.settings) != addresses(self.after.settings)
+            covered = not any(_unit.needs_restart(*one) or (opens and _unit.guards_differ(*one)) for one in units)
             reload_units = [] if covered else reload_units
             data = ["final copy"] if any(not move.rename for move in self.moves) else []
             data += ["rename"] if any(move.rename for move in self.moves) else []
@@ -226,6 +239,8 @@ class Plan:
                 "files": tuple(FileChange(**one) for one in data["files"]),
                 "why": tuple(data["why"]),
                 "confirm": tuple(data["confirm"]),
+                "unit_files": tuple(data["unit_files"]),
+                "hides": tuple((key, value) for key, value in data["hides"]),
                 "move": Move(**data["move"]) if data["move"] else None,
                 "containerd": Move(**data["containerd"]) if data["containerd"] else None,
                 "prepares": tuple(Move(**one) for one in data["prepares"]),
@@ -242,7 +257,7 @@ def make_plan(state: State, request: Request, units_directory: str, daemon_json_
     """Plan a request; returns the plan and what of the request contradicts what is there."""
     data, containerd = _aims(state, request)
     path = data.path
-    asks = [_with_data_root_keys(ask, state, path) for ask in request.asks if _concerns(ask, request, data, containerd)]
+    asks = [_with_sockets(_with_data_root_keys(ask, state, path), state) for ask in request.asks if _concerns(ask, request, data, containerd)]
     if path and not any(ask.owner == DATA_ROOT_OWNER for ask in asks):
         asks.append(_with_data_root_keys(Ask(DATA_ROOT_OWNER, {"data-root": path}), state, path))
 
@@ -265,23 +280,25 @@ def make_plan(state: State, request: Request, units_directory: str, daemon_json_
     cuts_over = request.state in ("relocated", "restored")
     before, after = state.in_force, state.effective(settings, _dockers(drop_ins))
     effect, why = _effect(state, request, before, after, drop_ins, cuts_over and bool(moves))
+    systemd_socket = _systemd_socket(state, drop_ins)
     commands: list[tuple[str, ...]] = [(), ()]
     if containerd.moving and state.containerd:
         unit = state.containerd.unit
-        commands = [tuple(unit.effective(texts)) for texts in (unit.ours, _of_containerd(drop_ins))]
+        commands = [tuple(unit.effective(texts)) for texts in (unit.ours, _of(CONTAINERD, drop_ins))]
     plan = Plan(
         files=tuple(files),
         effect=effect,
         why=tuple(why),
         move=moves.get(DATA_ROOT) if cuts_over else None,
         containerd=moves.get(CONTAINERD_ROOT) if cuts_over else None,
-        before=Side(tuple(state.unit.effective(state.unit.ours)), before, state.socket, state.data_root, commands[0]),
+        before=Side(tuple(state.unit.effective(state.unit.ours)), before, state.socket, state.data_root, commands[0], state.systemd_socket),
         after=Side(
             tuple(state.unit.effective(_dockers(drop_ins))),
             after,
-            find_socket(addresses(after), state.systemd_socket),
+            find_socket(addresses(after), systemd_socket),
             path if data.moving and path else state.data_root,
             commands[1],
+            systemd_socket,
         ),
         file_settings=settings,
         owners=owners,
@@ -291,8 +308,10 @@ def make_plan(state: State, request: Request, units_directory: str, daemon_json_
         live_restore=bool(state.info.get("LiveRestoreEnabled")),
         ready_timeout=request.ready_timeout,
         changing_limit=request.changing_limit,
-        confirm=_to_confirm(state, before, after) if request.confirm_timeout else (),
+        confirm=_to_confirm(state, before, after, systemd_socket) if request.confirm_timeout else (),
         confirm_timeout=request.confirm_timeout,
+        hides=tuple(_hidden_by(state, before, after)),
+        unit_files=tuple(state.unit.texts),
         prepares=() if cuts_over else tuple(move for move in moves.values() if not move.rename),
         doomed=data.doomed + containerd.doomed,
         history=tuple(dataclasses.replace(one, kept="") if request.state == "cleaned" else one for one in state.history),
@@ -301,8 +320,12 @@ def make_plan(state: State, request: Request, units_directory: str, daemon_json_
 
 
 def _drop_in_changes(state: State, drop_ins: t.Mapping[str, str], units_directory: str) -> list[FileChange]:
-    containerd = state.containerd.unit.changes(units_directory, _of_containerd(drop_ins)) if state.containerd else ()
-    return [FileChange(*change) for change in (*containerd, *state.unit.changes(units_directory, _dockers(drop_ins)))]
+    units = (
+        (state.containerd and state.containerd.unit, _of(CONTAINERD, drop_ins)),
+        (state.socket_unit, _of(SOCKET, drop_ins)),
+        (state.unit, _dockers(drop_ins)),
+    )
+    return [FileChange(*change) for unit, texts in units if unit for change in unit.changes(units_directory, texts)]
 
 
 def _missing_marker(aim: _Aim) -> list[FileChange]:
@@ -338,9 +361,31 @@ def _dockers(drop_ins: t.Mapping[str, str]) -> dict[str, str]:
     return {name: text for name, text in drop_ins.items() if "/" not in name}
 
 
-def _of_containerd(drop_ins: t.Mapping[str, str]) -> dict[str, str]:
-    """The drop-ins of containerd.service, by their names there."""
-    return {os.path.basename(name): text for name, text in drop_ins.items() if name.startswith(f"{CONTAINERD}.d/")}
+def _of(unit: str, drop_ins: t.Mapping[str, str]) -> dict[str, str]:
+    """The drop-ins of another unit, by their names there."""
+    return {os.path.basename(name): text for name, text in drop_ins.items() if name.startswith(f"{unit}.d/")}
+
+
+def _with_sockets(ask: Ask, state: State) -> Ask:
+    """The local socket as this host has one: docker.socket's, or without that one of dockerd's own, which then belongs to a group."""
+    hosts = ask.settings.get("hosts")
+    if not isinstance(hosts, list) or not any(mark in hosts for mark in _SOCKET_MARKS):
+        return ask
+    if state.systemd_socket:
+        return dataclasses.replace(ask, settings={**ask.settings, "hosts": ["fd://" if one in _SOCKET_MARKS else one for one in hosts]})
+    settings = {**ask.settings, "hosts": [_SOCKET_MARKS.get(one, one) for one in hosts]}
+    if ROOT_SOCKET_MARK in hosts:
+        settings["group"] = "root"
+    return dataclasses.replace(ask, settings=settings, drop_ins={name: text for name, text in ask.drop_ins.items() if not name.startswith(f"{SOCKET}.d/")})
+
+
+def _systemd_socket(state: State, drop_ins: t.Mapping[str, str]) -> str | None:
+    """The path that docker.socket will listen on."""
+    unit, texts = state.socket_unit, _of(SOCKET, drop_ins)
+    if unit is None or unit.ours == texts:
+        return state.systemd_socket
+    paths = [re.sub("^(%t|/var/run)/", "/run/", value) for value in unit.values("Socket", "ListenStream", texts)]
+    return next((path for path in paths if path.startswith("/")), None)
 
 
 def _concerns(ask: Ask, request: Request, data: _Aim, containerd: _Aim) -> bool:
@@ -517,6 +562,8 @@ def _effect(state: State, request: Request, before: dict[str, t.Any], after: dic
     why = [f"{key}: {json.dumps(before.get(key))} -> {json.dumps(after.get(key))}" for key in keys]
     ours, asked = state.unit.ours, _dockers(drop_ins)
     why += [f"drop-in {name}" for name in sorted({*ours, *asked}) if _unit.needs_restart(ours.get(name), asked.get(name))]
+    if state.socket_unit and state.socket_unit.ours != _of(SOCKET, drop_ins):
+        why.append(f"drop-ins of {SOCKET}")
     why += [f"{path} was changed" for path in state.changed_certificates if path in _certificates.files_of(after)]
     if moving:
         return "restart", why
@@ -525,15 +572,36 @@ def _effect(state: State, request: Request, before: dict[str, t.Any], after: dic
     if request.restart == "always" or len(why) > len(keys):
         return "restart", why
     in_file_only = all(key not in state.running_flags for key in keys)
-    if in_file_only and all(_keys.reloads(key, key not in after, state.version) for key in keys):
+    if in_file_only and all(_keys.reloads(key, key not in after, state.version) for key in keys) and has_its_plugins(state, after):
         return "reload", why
     return "restart", why
 
 
-def _to_confirm(state: State, before: dict[str, t.Any], after: dict[str, t.Any]) -> tuple[str, ...]:
-    """The tcp addresses that others can reach, when they, TLS or the certificates change."""
+def _hidden_by(state: State, *sides: t.Mapping[str, t.Any]) -> t.Iterator[tuple[str, str]]:
+    """Keys with the values by which the engine looks for its images and containers in another place."""
+    snapshotter = "containerd-snapshotter"
+    looks = []
+    for settings in sides:
+        found = {key: settings[key] for key in _keys.HIDES_DATA if key in settings}
+        features = settings.get("features")
+        found.update({snapshotter: features[snapshotter]} if isinstance(features, dict) and snapshotter in features else {})
+        looks.append({"storage-driver": state.info.get("Driver"), snapshotter: state.snapshotter, **found})
+    before, after = looks
+    for key in sorted({*before, *after}):
+        if (before.get(key) or None) != (after.get(key) or None):
+            yield key, str(after.get(key))
+
+
+def has_its_plugins(state: State, settings: t.Mapping[str, t.Any]) -> bool:
+    """Whether the authorization plugins are those in force: a reload that meets one that is not there ends dockerd (moby: reloadAuthorizationPlugins)."""
+    return list(settings.get("authorization-plugins") or []) == list((state.info.get("Plugins") or {}).get("Authorization") or [])
+
+
+def _to_confirm(state: State, before: dict[str, t.Any], after: dict[str, t.Any], systemd_socket: str | None) -> tuple[str, ...]:
+    """The tcp addresses that others can reach, when they, TLS, the certificates or the local socket change."""
     keys = ("hosts", "tls", "tlsverify", *_certificates.KEYS)
-    if not state.changed_certificates and not any(key in keys for key in differing_keys(state, before, after)):
+    same = systemd_socket == state.systemd_socket and not state.changed_certificates
+    if same and not any(key in keys for key in differing_keys(state, before, after)):
         return ()
     found = [_addresses.parse(text) for text in addresses(after)]
     return tuple(one.text for one in found if one.scheme == "tcp" and not one.loopback)
@@ -548,10 +616,11 @@ def drop_in_problems(state: State, owners: Owners) -> list[DrydockError]:
     """Drop-in names that cannot be used."""
     problems = []
     foreign = {os.path.basename(path): path for path in state.unit.texts}
-    foreign.update({f"{CONTAINERD}.d/{os.path.basename(path)}": path for path in (state.containerd.unit.texts if state.containerd else ())})
+    others = {CONTAINERD: state.containerd.unit if state.containerd else None, SOCKET: state.socket_unit}
+    foreign.update({f"{name}.d/{os.path.basename(path)}": path for name, unit in others.items() for path in (unit.texts if unit else ())})
     for ask in owners.values():
         for name in ask.drop_ins:
-            if not re.fullmatch(rf"({re.escape(CONTAINERD)}\.d/)?[A-Za-z0-9_.@-]+\.conf", name):
+            if not re.fullmatch(rf"(({'|'.join(map(re.escape, others))})\.d/)?[A-Za-z0-9_.@-]+\.conf", name):
                 problems.append(DrydockError(f"Drop-in name '{name}' is not a plain file name that ends in .conf.", "Name it like zz-limits.conf."))
             elif name in foreign:
                 problems.append(DrydockError(f"Drop-in {foreign[name]} is somebody else's.", "Choose another name; foreign drop-ins are never edited."))
@@ -572,5 +641,6 @@ __all__ = (
     "describe",
     "differing_keys",
     "drop_in_problems",
+    "has_its_plugins",
     "make_plan",
 )

@@ -22,7 +22,8 @@ from ._errors import DrydockError
 from ._host import Host, process_fields
 from ._journal import JOURNAL_ROOM
 from ._observe import State, addresses
-from ._plan import CONTAINERD_ROOT, Move, Plan, Request, drop_in_problems
+from ._plan import CONTAINERD_ROOT, Move, Plan, Request, drop_in_problems, has_its_plugins
+from ._service import Systemd
 from ._sysv import service_of
 
 ERROR, WARNING = "error", "warning"
@@ -105,9 +106,12 @@ def preflight(
     findings = [Finding("conflict", ERROR, one.sentence, one.hint) for one in problems]
     findings += [Finding("drop-in-name", ERROR, one.sentence, one.hint) for one in drop_in_problems(state, plan.owners)]
     findings += list(_owner_findings(plan))
-    findings += list(_address_findings(state, plan))
+    findings += list(_key_findings(state, plan))
+    findings += list(_address_findings(state, plan, check_mode))
+    findings += list(_socket_findings(state, plan, request))
+    findings += list(_plugin_findings(state, plan))
     findings += list(_flag_findings(state, plan))
-    findings += list(_hidden_data_findings(state, plan))
+    findings += list(_hidden_data_findings(state, plan, request))
     forecast = None
     for path, what in ((request.path, "Data root"), (request.containerd_path, "Root of containerd")):
         if path:
@@ -160,7 +164,41 @@ def _owner_findings(plan: Plan) -> t.Iterator[Finding]:
         )
 
 
-def _address_findings(state: State, plan: Plan) -> t.Iterator[Finding]:
+def _key_findings(state: State, plan: Plan) -> t.Iterator[Finding]:
+    """What the catalogue says of the keys. Those of others are in force as they are, or keep dockerd from starting, which it says itself."""
+    asked = {key for ask in plan.owners.values() for key in ask.settings}
+    for name, value in plan.file_settings.items():
+        found = _keys.fault(name, value, state.version)
+        # 'restart' is a flag that dockerd takes from the file, too; what is wrong with it is told above.
+        if found and name != "restart":
+            yield Finding(found[0], ERROR if name in asked else WARNING, found[1], found[2])
+
+
+def _plugin_findings(state: State, plan: Plan) -> t.Iterator[Finding]:
+    """A plugin that is in the file and not in force: dockerd ends where it is not there, and so would it with the old file."""
+    key = "authorization-plugins"
+    there = state.daemon_json.get(key)
+    if there and plan.effect != "none" and plan.file_settings.get(key) == there and not has_its_plugins(state, plan.after.settings):
+        sentence = f"daemon.json has {key} {', '.join(map(str, there))}, which is not in force, and without such a plugin dockerd does not start."
+        yield Finding("plugin-pending", ERROR, sentence, "Restart the daemon with it first, or take it out of the file.")
+
+
+def _socket_findings(state: State, plan: Plan, request: Request) -> t.Iterator[Finding]:
+    """docker.socket: where systemd listens in the daemon's place."""
+    path = plan.after.systemd_socket
+    if path != plan.before.systemd_socket and (request.restart == "never" or not state.pid):
+        sentence = f"docker.socket cannot listen on {path} without a restart of a running daemon."
+        yield Finding("socket-restart", ERROR, sentence, "Leave out restart: never." if state.pid else f"Start it first: {Systemd.start_command}.")
+    if not state.socket_unit or _addresses.verifies_clients(plan.after.settings) or any(ask.allow_insecure for ask in plan.owners.values()):
+        return
+    for file, text in state.socket_unit.texts.items():
+        for value in _unit.values([text], "Socket", "ListenStream"):
+            if not value.startswith(("/", "@", "%")):
+                sentence = f"{file} lets systemd listen on {value} for the daemon, which gives root on this host to everybody who reaches it."
+                yield Finding("open-api", ERROR, sentence, "Take that ListenStream out, or set docker_listen_tls_ca, _cert and _key.")
+
+
+def _address_findings(state: State, plan: Plan, check_mode: bool) -> t.Iterator[Finding]:
     parsed = []
     for text in addresses(plan.after.settings):
         try:
@@ -188,16 +226,18 @@ def _address_findings(state: State, plan: Plan) -> t.Iterator[Finding]:
         if not path and plan.after.settings.get("tlsverify"):
             yield Finding("tls-incomplete", ERROR, f"TLS with client verification needs {key} too.", "Set docker_listen_tls_ca, _cert and _key.")
         if path and not os.path.isfile(path):
-            yield Finding("tls-file", ERROR, f"{key} {path} does not exist on this host.", "Put the certificate there first.")
+            # What makes it may come before this in the same play, and makes nothing in check mode.
+            severity = WARNING if check_mode else ERROR
+            yield Finding("tls-file", severity, f"{key} {path} does not exist on this host.", "Put the certificate there first.")
     yield from _certificate_findings(state, plan)
     if any(one.scheme == "fd" for one in parsed) and state.systemd_socket is None:
         yield Finding(
             "no-socket-unit", ERROR, "fd:// needs docker.socket, which this host does not have or has masked.", "Use unix:///var/run/docker.sock instead."
         )
-    before = set(addresses(plan.before.settings)) if state.pid else set()
+    before = _parsed(plan.before.settings) if state.pid else []
     for address in parsed:
-        if address.scheme == "tcp" and address.text not in before:
-            yield from _bind_finding(address)
+        if address.scheme == "tcp" and address.text not in [one.text for one in before]:
+            yield from _bind_finding(address, any(_share(address, one) for one in before))
 
 
 def _certificate_findings(state: State, plan: Plan) -> t.Iterator[Finding]:
@@ -221,8 +261,25 @@ def _source(state: State, plan: Plan, address: str) -> str:
     return "dockerd's default"
 
 
-def _bind_finding(address: _addresses.Address) -> t.Iterator[Finding]:
-    """Try the address as dockerd will."""
+def _parsed(settings: t.Mapping[str, t.Any]) -> list[_addresses.Address]:
+    """The listen addresses of a running daemon; one that it takes and we do not know is no matter here."""
+    found = []
+    for text in addresses(settings):
+        with contextlib.suppress(DrydockError):
+            found.append(_addresses.parse(text))
+    return found
+
+
+def _share(one: _addresses.Address, other: _addresses.Address) -> bool:
+    """Whether the daemon has what it is to get, in part: all addresses for one of them, or the other way round."""
+    return other.scheme == "tcp" and one.port == other.port and (one.unspecified or other.unspecified or one.host == other.host)
+
+
+def _bind_finding(address: _addresses.Address, has_it: bool) -> t.Iterator[Finding]:
+    """Try the address as dockerd will.
+
+    :param has_it: the daemon listens there now, so that it cannot be told who else does.
+    """
     try:
         family, kind, proto, _name, where = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
     except (socket.gaierror, UnicodeError) as exc:
@@ -234,6 +291,8 @@ def _bind_finding(address: _addresses.Address) -> t.Iterator[Finding]:
             probe.bind(where)
             probe.listen()
         except OSError as exc:
+            if exc.errno == errno.EADDRINUSE and has_it:
+                return
             if exc.errno == errno.EADDRINUSE:
                 yield Finding("address-in-use", ERROR, f"{address.text} is taken: another process listens there.", "Choose another port, or stop that process.")
             elif exc.errno == errno.EADDRNOTAVAIL:
@@ -268,28 +327,14 @@ def _flag_findings(state: State, plan: Plan) -> t.Iterator[Finding]:
                 )
 
 
-def _hidden_data_findings(state: State, plan: Plan) -> t.Iterator[Finding]:
-    if not (state.inventory.containers or state.inventory.images):
-        return
-    snapshotter = "containerd-snapshotter"
-    sides = []
-    for side in (plan.before, plan.after):
-        looks = {key: side.settings[key] for key in _keys.HIDES_DATA if key in side.settings}
-        sides.append({"storage-driver": state.info.get("Driver"), snapshotter: state.snapshotter, **looks, **_feature(side.settings, snapshotter)})
-    for key in sorted({*sides[0], *sides[1]}):
-        before, after = sides[0].get(key), sides[1].get(key)
-        if before != after:
-            yield Finding(
-                "hides-data",
-                ERROR,
-                f"Setting '{key}' to '{after}' would hide the images and containers that this host has.",
-                "Remove them first, or leave the key alone.",
-            )
-
-
-def _feature(settings: t.Mapping[str, t.Any], name: str) -> dict[str, t.Any]:
-    features = settings.get("features")
-    return {name: features[name]} if isinstance(features, dict) and name in features else {}
+def _hidden_data_findings(state: State, plan: Plan, request: Request) -> t.Iterator[Finding]:
+    for key, value in plan.hides if state.inventory.containers or state.inventory.images else ():
+        yield Finding(
+            "hides-data",
+            WARNING if request.allow_hidden_data and not plan.moves else ERROR,
+            f"Setting '{key}' to '{value}' would hide the images and containers that this host has.",
+            "Remove them first, leave the key alone, or set docker_options_allow_hidden_data: true, in a run that moves nothing.",
+        )
 
 
 def _path_findings(path: str, what: str) -> t.Iterator[Finding]:
@@ -515,6 +560,8 @@ def _validate(host: Host, state: State, plan: Plan, check_mode: bool) -> t.Itera
         return
     if check_mode and plan.file_settings.get("userns-remap") == "default":
         # Validating would create the user dockremap.
+        return
+    if check_mode and not all(os.path.isfile(path) for path in _certificates.files_of(plan.after.settings)):
         return
     text = next((one.after for one in plan.files if one.path == host.places.daemon_json), None)
     if text is None:

@@ -49,9 +49,16 @@ class Unit:
 
     def effective(self, ours: t.Mapping[str, str]) -> list[str]:
         """The command with these drop-ins of ours, variables expanded."""
+        return _unit.expand(_command(self._with(ours)), self.environment)
+
+    def values(self, section: str, key: str, ours: t.Mapping[str, str]) -> list[str]:
+        """What these drop-ins of ours make of a list-like setting."""
+        return _unit.values(self._with(ours), section, key)
+
+    def _with(self, ours: t.Mapping[str, str]) -> list[str]:
         by_name = {os.path.basename(path): text for path, text in self.texts.items() if path != self.fragment}
         by_name.update(ours)
-        return _unit.expand(_command([self.texts[self.fragment], *(by_name[name] for name in sorted(by_name))]), self.environment)
+        return [self.texts[self.fragment], *(by_name[name] for name in sorted(by_name))]
 
     def origin(self, flag: _unit.Flag) -> str:
         """Where a flag was written: a unit file, a drop-in, or the variable that brought it."""
@@ -175,7 +182,7 @@ class Systemd:
         """Let systemd read the unit files again."""
         self.host.must("systemctl", "daemon-reload")
 
-    def hold(self, command: t.Sequence[str], containerd: t.Sequence[str] = ()) -> None:
+    def hold(self, command: t.Sequence[str], containerd: t.Sequence[str] = (), socket: str | None = None, policies: bool = False) -> None:
         """Keep everybody from starting the daemon, and prepare our own start.
 
         A condition on all units (on the service alone, clients drive the socket into its trigger limit, and whoever starts docker
@@ -183,23 +190,18 @@ class Systemd:
         containers held back. All of it lies in /run: a reboot clears it.
 
         :param containerd: the command of containerd's next start, where it is held too.
+        :param socket: what docker.socket will listen on in that start; None without docker.socket.
+        :param policies: containers are not held back in that start.
         """
+        words = [*command, *([] if policies else ["--restart=false"])]
         condition = f"[Unit]\nConditionPathExists=!{self.host.places.hold}\n"
-        _files.write(
-            self._hold_path(SERVICE), f"{condition}{self._behind_socket()}[Service]\nTimeoutStopSec=infinity\n{_exec_start([*command, '--restart=false'])}"
-        )
+        _files.write(self._hold_path(SERVICE), f"{condition}{_behind(socket)}[Service]\nTimeoutStopSec=infinity\n{_exec_start(words)}")
         if SOCKET in self.units():
             _files.write(self._hold_path(SOCKET), condition)
         if self.with_containerd:
             _files.write(self._hold_path(CONTAINERD), f"{condition}[Service]\n{_exec_start(containerd)}")
         _files.write(self.host.places.hold, "")
         self.reload_units()
-
-    def _behind_socket(self) -> str:
-        """Somebody's start may find the socket still held and, a moment later, the service not: with the daemon up, systemd refuses to
-        start its socket, and our own start fails. So the service waits for the socket's node, which `start` takes away."""
-        path = self.socket_path()
-        return f"ConditionPathExists={path}\n" if path else ""
 
     def is_held(self) -> bool:
         """Whether a hold of this boot is in place."""
@@ -272,6 +274,12 @@ class Systemd:
     def worker_is_active(self) -> bool:
         """Whether the worker or its recovery is under way."""
         return self.host.run("systemctl", "show", WORKER, "--property=ActiveState", "--value").out.strip() not in ("inactive", "failed", "")
+
+
+def _behind(socket: str | None) -> str:
+    """Somebody's start may find the socket still held and, a moment later, the service not: with the daemon up, systemd refuses to
+    start its socket, and our own start fails. So the service waits for the socket's node, which `start` takes away."""
+    return f"ConditionPathExists={socket}\n" if socket else ""
 
 
 def complaint(log: str) -> str:

@@ -36,6 +36,7 @@ COMMON: dict[str, t.Any] = {
     "restart": {"type": "str", "choices": ["auto", "never", "always"], "default": "auto"},
     "ready_timeout": {"type": "int", "default": 120},
     "confirm_timeout": {"type": "int", "default": 0},
+    "allow_hidden_data": {"type": "bool", "default": False},
     **RUN,
 }
 
@@ -67,6 +68,7 @@ def to_request(params: t.Mapping[str, t.Any]) -> Request:
         restart=params["restart"],
         ready_timeout=params["ready_timeout"],
         confirm_timeout=params.get("confirm_timeout") or 0,
+        allow_hidden_data=bool(params.get("allow_hidden_data")),
     )
 
 

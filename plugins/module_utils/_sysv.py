@@ -179,17 +179,20 @@ class SysV:
             with contextlib.suppress(OSError):
                 _files.write(path, foreign) if foreign else _files.remove(path)
 
-    def hold(self, command: t.Sequence[str], containerd: t.Sequence[str] = ()) -> None:
+    def hold(self, command: t.Sequence[str], containerd: t.Sequence[str] = (), socket: str | None = None, policies: bool = False) -> None:
         """Keep everybody from starting, stopping or killing the daemon, and prepare our own start with containers held back.
 
         What the block tests lies in /run: a reboot clears it.
 
         :param containerd: as for systemd; a containerd that dockerd runs itself has no command here.
+        :param socket: likewise; nobody listens for dockerd here.
+        :param policies: containers are not held back in that start.
         """
         assert not containerd
+        assert not socket
         places = self.host.places
         self.guard_boot()
-        _files.write(places.held, _block.held(command))
+        _files.write(places.held, _block.held(command, policies))
         _files.write(places.hold, "")
         self._wait_for_calls()
 

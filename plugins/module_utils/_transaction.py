@@ -115,8 +115,8 @@ class Transaction:
         _files.reserve(_notes.path_of(self.host), 2 * len(notes) + _NOTES_ROOM)
 
     def _committed_notes(self) -> str:
-        settled = _notes.load(self.host).settled
-        return Notes(self.plan.owners, settled, self.plan.marker, self.plan.history, self.plan.containerd_marker).text()
+        notes = _notes.load(self.host)
+        return Notes(self.plan.owners, notes.settled, self.plan.marker, self.plan.history, self.plan.containerd_marker, notes.files).text()
 
     def close(self) -> str:
         """Remove what was staged and close the journal; returns where it is kept."""
@@ -213,11 +213,12 @@ class Transaction:
     def _do_hold(self) -> None:
         self.journal.note("begin", "hold")
         self._hold(self.plan.after)
-        if self.plan.moves and self.plan.live_restore:
+        if self.plan.live_restore and (self.plan.moves or self.plan.hides):
             self._live_restore_off()
 
     def _hold(self, side: Side) -> None:
-        self.service.hold(side.command, side.containerd)
+        # Of containers that come into view nobody knows who ran: their policies do.
+        self.service.hold(side.command, side.containerd, side.systemd_socket, policies=side is self.plan.after and bool(self.plan.hides))
 
     def _live_restore_off(self) -> None:
         """Containers that outlive the daemon would go on writing to the old root. The removed key would keep the old value: false is written."""
@@ -296,7 +297,7 @@ class Transaction:
 
     def _do_start(self) -> None:
         self.journal.note("begin", "start")
-        self.service.start(self.plan.ready_timeout)
+        self._start(self.plan.after, self.plan.before)
 
     def _do_prove(self) -> None:
         self.journal.note("begin", "prove")
@@ -314,7 +315,7 @@ class Transaction:
             _confirm.end(self.host)
 
     def _do_release(self) -> None:
-        running = self._inventory().running_set()
+        running = [] if self.plan.hides else self._inventory().running_set()
         self.journal.note("begin", "release")
         self.outcome.failures = _containers.start_again(self._engine(self.plan.after), running)
         self.outcome.started = len(running) - len(self.outcome.failures)
@@ -374,9 +375,10 @@ class Transaction:
         root = os.path.realpath(side.data_root)
         if info["DockerRootDir"] != root and os.path.dirname(info["DockerRootDir"]) != root:
             raise DrydockError(f"The daemon uses the data root {info['DockerRootDir']}, not {root}.")
-        if info["Driver"] != self.plan.driver:
+        in_view = side is self.plan.before or not self.plan.hides
+        if in_view and info["Driver"] != self.plan.driver:
             raise DrydockError(f"The daemon uses the storage driver {info['Driver']}, not {self.plan.driver}.")
-        differences = self._inventory().differences(take_inventory(engine)) if compare else []
+        differences = self._inventory().differences(take_inventory(engine)) if compare and in_view else []
         if differences:
             raise DrydockError(f"The daemon does not have what it had before: {'; '.join(differences[:5])}.")
         for text in addresses(side.settings):
@@ -524,7 +526,7 @@ class Transaction:
         if self.service.main_pid() and any(line["step"].startswith(("write /", "remove /")) for line in begun):
             # A boot in between started it with half of the change.
             self.service.stop()
-        self.service.start(self.plan.ready_timeout)
+        self._start(self.plan.before, self.plan.after)
         self._prove(self.plan.before)
         failures = _containers.start_again(self._engine(self.plan.before), running)
         where = f" on {self.plan.before.data_root}"
@@ -532,6 +534,12 @@ class Transaction:
         return " ".join([f"The old configuration was restored, the daemon answers{where if self.plan.move else ''}, {back}", *failures])
 
     # Helpers ---------------------------------------------------------------------------------------------------
+
+    def _start(self, side: Side, other: Side) -> None:
+        """Start the daemon on one side; of a socket that it had on the other one systemd leaves the node, where clients would knock in vain."""
+        if other.systemd_socket and other.systemd_socket != side.systemd_socket:
+            _files.remove(other.systemd_socket)
+        self.service.start(self.plan.ready_timeout)
 
     def _inventory(self) -> Inventory:
         """What the daemon had when it was stopped."""
@@ -567,7 +575,8 @@ def settle(host: Host, plan: Plan, outcome: Outcome | None = None) -> None:
     for moved in outcome.moved if outcome else ():
         move, kept = moved.move, moved.kept
         history = (*history, Past(move.source, move.target, kept, _notes.inode_of(kept) if kept else (0, 0), move.restores, move.tree, move.run))
-    text = Notes(plan.owners, settled, plan.marker, history, plan.containerd_marker).text()
+    files = {path: _files.digest(path) for path in (host.places.daemon_json, *plan.unit_files)}
+    text = Notes(plan.owners, settled, plan.marker, history, plan.containerd_marker, files).text()
     path = _notes.path_of(host)
     if text != _files.read(path):
         _files.write(path, text, 0o600)

@@ -18,7 +18,9 @@ from ._keys import BOOLEAN_FLAGS, FLAG_TO_KEY, LIST_KEYS
 COMMAND_MARK = "@dockerd_command@"
 
 # Lines of a drop-in that say when the daemon may start, not how it runs: they need a daemon-reload, not a restart.
-_START_GUARDS = frozenset({"After", "Before", "Description", "Documentation", "ExecStartPre", "Requires", "RequiresMountsFor", "Wants"})
+_START_GUARDS = frozenset(
+    {"After", "Before", "Description", "Documentation", "ExecStartPre", "Requires", "RequiresMountsFor", "StartLimitIntervalSec", "Wants"}
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -169,6 +171,11 @@ def needs_restart(before: str | None, after: str | None) -> bool:
     return rest(before) != rest(after)
 
 
+def guards_differ(before: str | None, after: str | None) -> bool:
+    """Whether a changed drop-in changes what has to succeed before the daemon starts."""
+    return values([before or ""], "Service", "ExecStartPre") != values([after or ""], "Service", "ExecStartPre")
+
+
 def mount_unit(point: str) -> str:
     """The name of the unit that mounts a path, as systemd-escape --path --suffix=mount makes it (systemd.unit(5))."""
     path = "/".join(part for part in point.split("/") if part)
@@ -192,6 +199,7 @@ __all__ = (
     "Line",
     "expand",
     "flags_as_settings",
+    "guards_differ",
     "mount_unit",
     "needs_restart",
     "parse_environment",

@@ -85,14 +85,30 @@ dockerd:
       description: File names of the collection's drop-ins (C(ours)) and paths of all others (C(foreign)).
       type: dict
     config:
-      description: For each key its C(value), its C(source) and the C(owner) that asked for it.
+      description:
+        - For each key its C(value) with what files say now, its C(source) and the C(owner) that asked for it.
+        - And C(asked), C(in_file) and C(in_force), each V(null) where there is none. They differ when somebody edited the file, or a restart is pending.
       type: dict
     owners:
       description: What each owner asked for.
       type: dict
     restart_pending:
-      description: Whether files say something else than the running daemon does.
+      description: Whether files say something else than the running daemon does, or were changed after it was started.
       type: bool
+    pending:
+      description: What that is, a sentence each.
+      type: list
+      elements: str
+    rewritten:
+      description: Which of daemon.json, the unit and the drop-ins of others are not as the last run of a module of this collection left them.
+      type: list
+      elements: str
+    cis:
+      description:
+        - The daemon's part of the CIS Docker Benchmark, rules 1.1.1 and 2.1 to 2.18, as C(rule), C(title), C(state) and C(evidence).
+        - C(state) is V(pass), V(fail), or V(manual) where people have to judge.
+      type: list
+      elements: dict
     containers:
       description:
         - All containers with C(id), C(name), C(image), C(state), C(policy), C(max_retries), C(restart_count) and C(exit_code).

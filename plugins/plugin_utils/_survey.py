@@ -28,4 +28,16 @@ def to_list(value: t.Any, variable: str, what: str) -> list[t.Any]:
     return list(value)
 
 
-__all__ = ("to_list",)
+def lines(value: t.Any, variable: str) -> list[str]:
+    """A list as it was typed: data, or text of a survey with one value a line; empty text means none.
+
+    :raises ValueError: it is something else.
+    """
+    if isinstance(value, str):
+        value = value.splitlines()
+    if not isinstance(value, (list, tuple)) or not all(isinstance(one, str) for one in value):
+        raise ValueError(f"{variable} is {value!r}. Give a list of text, or text with one value a line.")
+    return [one.strip() for one in value if one.strip()]
+
+
+__all__ = ("lines", "to_list")

@@ -13,6 +13,7 @@ import typing as t
 
 from ansible_collections.drydock.dockerd.plugins.module_utils import _addresses
 from ansible_collections.drydock.dockerd.plugins.module_utils._errors import DrydockError
+from ansible_collections.drydock.dockerd.plugins.plugin_utils._survey import lines
 
 # Go takes an underscore in a name, too, and a star for its first part.
 _NAME = re.compile(r"(\*\.)?[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*", re.IGNORECASE)
@@ -23,18 +24,6 @@ _OF_DOCKER = re.compile(r"docker0|docker_gwbridge|br-[0-9a-f]{12}|veth.*")
 # Ansible masks a secret wherever it sees it. A short one may stand in a certificate by chance, and would make a hole there.
 _SHORTEST_PASSPHRASE = 8
 SERVER_AUTH = "TLS Web Server Authentication"
-
-
-def lines(value: t.Any, variable: str) -> list[str]:
-    """A list as it was typed: data, or text of a survey with one value a line; empty text means none.
-
-    :raises ValueError: it is something else.
-    """
-    if isinstance(value, str):
-        value = value.splitlines()
-    if not isinstance(value, (list, tuple)) or not all(isinstance(one, str) for one in value):
-        raise ValueError(f"{variable} is {value!r}. Give a list of text, or text with one value a line.")
-    return [one.strip() for one in value if one.strip()]
 
 
 def names(asked: t.Any, listens: t.Any, facts: t.Mapping[str, t.Any], known: t.Iterable[str]) -> list[str]:
@@ -185,4 +174,4 @@ _PASSPHRASE = {
     "server": "Give the key in PEM and without a passphrase: dockerd could not ask for one.",
 }
 
-__all__ = ("SERVER_AUTH", "lines", "names", "refusals", "trouble")
+__all__ = ("SERVER_AUTH", "names", "refusals", "trouble")

@@ -68,6 +68,15 @@ def test_docker_reaches_each_daemon_with_nothing_but_the_files(host: t.Any, daem
     assert hostname(host, f"--host={address}", "--tlsverify", *files) == daemon
 
 
+def test_the_sdk_for_python_reaches_each_daemon(host: t.Any, daemon: str, address: str) -> None:
+    program = (
+        "import docker, docker.tls; "
+        f"tls = docker.tls.TLSConfig(client_cert=('{FILES}/cert.pem', '{FILES}/key.pem'), ca_cert='{FILES}/ca.pem', verify=True); "
+        f"print(docker.DockerClient('{address}', tls=tls).info()['Name'])"
+    )
+    assert host.check_output("python3 -c %s", program) == daemon
+
+
 def test_community_docker_reaches_each_daemon(daemon: str, address: str) -> None:
     files = f"validate_certs=true ca_path={FILES}/ca.pem client_cert={FILES}/cert.pem client_key={FILES}/key.pem"
     done = ask("--module-name", "community.docker.docker_host_info", "--args", f"docker_host={address} {files}")

@@ -21,6 +21,7 @@ from ansible_collections.drydock.dockerd.plugins.module_utils._observe import Co
 from ansible_collections.drydock.dockerd.plugins.module_utils._unit import flags_as_settings, parse_flags
 
 FRAGMENT = "/lib/systemd/system/docker.service"
+SOCKET_FRAGMENT = "/lib/systemd/system/docker.socket"
 UNIT = "[Service]\nExecStart=/usr/sbin/dockerd -H fd:// $DOCKER_OPTS\n"
 
 
@@ -141,6 +142,7 @@ def make_state(make_unit: t.Callable[..., _service.Unit]) -> t.Callable[..., Sta
             "fstab": "",
             "socket": "/run/docker.sock",
             "systemd_socket": "/run/docker.sock",
+            "socket_unit": _service.Unit(SOCKET_FRAGMENT, {SOCKET_FRAGMENT: "[Socket]\nListenStream=/var/run/docker.sock\n"}, {}, {}),
             "running_flags": flags_as_settings(parse_flags(unit.effective(unit.ours)[1:])),
         }
         return State(**{**fields, **changes})

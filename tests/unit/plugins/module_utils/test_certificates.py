@@ -92,7 +92,7 @@ def test_what_a_process_has_read_is_what_was_noted_of_it(ca, server):
 
 def test_a_file_that_is_older_than_the_process_was_read(tmp_path, ca, server, monkeypatch):
     asked = settings(ca, server, server)
-    monkeypatch.setattr(_certificates, "_began", lambda pid: time.time() + 1)
+    monkeypatch.setattr(_certificates, "began_at", lambda pid: time.time() + 1)
     read = _certificates.in_force(os.getpid(), {}, asked)
     assert list(read) == _certificates.files_of(asked)
     assert _certificates.changed(read, asked) == []
@@ -110,4 +110,4 @@ def test_a_file_that_is_gone_is_changed(ca, server):
 
 def test_when_a_process_began(tmp_path):
     (tmp_path / "now").touch()
-    assert time.time() - 3600 * 24 < _certificates._began(os.getpid()) < os.stat(tmp_path / "now").st_ctime
+    assert time.time() - 3600 * 24 < _certificates.began_at(os.getpid()) < os.stat(tmp_path / "now").st_ctime

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import copy
 
+import hypothesis
+import hypothesis.strategies as st
 import pytest
 from ansible_collections.drydock.dockerd.plugins.module_utils._daemon_json import Ask, merge, parse, render
 from ansible_collections.drydock.dockerd.plugins.module_utils._errors import DrydockError
@@ -123,3 +125,44 @@ def test_merge_keeps_the_order_of_the_file():
 def test_ask_comes_back_from_its_data():
     ask = Ask("a", {"debug": True}, {"zz.conf": "[Service]\n"}, True)
     assert Ask(**ask.to_data()) == ask
+
+
+# Whatever owners ask for, and whoever edits the file meanwhile: few keys and values, so that they meet.
+KEYS = st.sampled_from(["debug", "ipv6", "mtu", "labels", "data-root"])
+SETTINGS = st.dictionaries(KEYS, st.sampled_from([True, False, 1500, ["a=b"]]), max_size=4)
+ASKS = st.dictionaries(st.sampled_from(["a", "b", "c"]), SETTINGS, max_size=3)
+
+
+def asks_of(raw):
+    return [Ask(name, settings) for name, settings in raw.items()]
+
+
+@hypothesis.given(SETTINGS, ASKS, ASKS)
+def test_merging_again_changes_nothing(current, before, asked):
+    owners, asks = {ask.owner: ask for ask in asks_of(before)}, asks_of(asked)
+    merged, conflicts = merge(current, owners, asks)
+    hypothesis.assume(not conflicts)
+    assert merge(merged, {**owners, **{ask.owner: ask for ask in asks}}, asks) == (merged, [])
+
+
+@hypothesis.given(SETTINGS, ASKS, ASKS)
+def test_no_foreign_key_is_ever_lost_or_changed(current, before, asked):
+    merged, _conflicts = merge(current, {ask.owner: ask for ask in asks_of(before)}, asks_of(asked))
+    owned = {key for settings in before.values() for key in settings}
+    assert {key: merged.get(key) for key in current if key not in owned} == {key: value for key, value in current.items() if key not in owned}
+
+
+@hypothesis.given(SETTINGS, ASKS, ASKS)
+def test_what_was_dropped_is_gone(current, before, asked):
+    merged, _conflicts = merge(current, {ask.owner: ask for ask in asks_of(before)}, asks_of(asked))
+    kept = {key for settings in {**before, **asked}.values() for key in settings}
+    dropped = {key for name, settings in before.items() if name in asked for key in settings} - kept
+    assert not dropped & set(merged) - {"data-root"}
+
+
+@hypothesis.given(SETTINGS, ASKS, ASKS)
+def test_without_a_conflict_everybody_gets_what_they_ask_for(current, before, asked):
+    merged, conflicts = merge(current, {ask.owner: ask for ask in asks_of(before)}, asks_of(asked))
+    hypothesis.assume(not conflicts)
+    for settings in asked.values():
+        assert {key: merged[key] for key in settings} == settings

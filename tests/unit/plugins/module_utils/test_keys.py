@@ -74,6 +74,45 @@ def test_an_answer_without_mirrors_is_no_mirrors(info):
 
 def test_the_tables_agree_with_each_other():
     """A key that a reload takes back is one that a reload sets; no flag is both boolean and a list."""
-    assert set(_keys.RELOADABLE_SINCE) >= _keys.REMOVABLE_BY_RELOAD
+    assert all(key.reloads for key in _keys.CATALOGUE.values() if key.resets)
+    assert not any(key.reloads for key in _keys.CATALOGUE.values() if key.hides or key.role)
     assert not {_keys.FLAG_TO_KEY.get(flag, flag) for flag in _keys.BOOLEAN_FLAGS} & _keys.LIST_KEYS
-    assert not (_keys.HIDES_DATA | set(_keys.ROLE_OF_KEY)) & set(_keys.RELOADABLE_SINCE)
+    assert not set(_keys.INERT) & set(_keys.CATALOGUE)
+    assert {meant for meant in _keys.INERT.values() if meant} <= set(_keys.CATALOGUE)
+    assert set(_keys.FLAG_TO_KEY.values()) <= set(_keys.CATALOGUE)
+
+
+# Key, value, engine, the id of what is wrong, and words of its sentence and its way out.
+FAULTS = [
+    ("debug", True, (20, 10, 24), None, "", ""),
+    ("log-opts", {"max-size": "10m"}, (), None, "", ""),
+    ("default-address-pools", [{"base": "10.0.0.0/8", "size": 24}], (20, 10), None, "", ""),
+    ("what-comes", 1, (30, 1), None, "", ""),
+    ("proxies", {}, (20, 10, 24), "key-too-new", "is known from Docker 23 on, and this host has 20.10.24.", "update its engine"),
+    ("no-new-privileges", True, (17, 3), "key-too-new", "from Docker 17.04 on, and this host has 17.03.", ""),
+    ("oom-score-adjust", 1, (26, 1, 5), "key-too-old", "is not used any more from Docker 25 on, and this host has 26.1.5.", "Leave it out"),
+    ("debug", "true", (), "key-type", "Key 'debug' is \"true\", and dockerd wants true or false.", "Write it without quotes"),
+    ("mtu", True, (), "key-type", "and dockerd wants a number.", ""),
+    ("default-shm-size", 64, (), "key-type", "and dockerd wants text.", "Write it in quotes."),
+    ("dns", "9.9.9.9", (), "key-type", "and dockerd wants a list.", 'Write it as ["9.9.9.9"].'),
+    ("labels", ["a=b", 1], (), "key-type", "Key 'labels' has 1 in it, and dockerd wants text there.", "Write it in quotes."),
+    ("log-opts", {"max-file": 3}, (), "key-type", "Key 'log-opts' has 3 in it", "Write it in quotes."),
+    ("debug", None, (), "key-type", "Key 'debug' is null", ""),
+    ("log-level", "loud", (), "key-value", "Key 'log-level' is \"loud\", which dockerd does not know.", "Use one of panic, fatal"),
+    ("registry-mirror", [], (), "key-unused", "is one that dockerd takes and never uses.", "Use registry-mirrors."),
+    ("http-proxy", "http://p", (), "key-unused", "", "Use proxies."),
+    ("host", "fd://", (), "key-unused", "", "Use role docker_listen for it."),
+    ("graph", "/d", (24,), "key-unused", "is one that dockerd no longer knows.", "Use role docker_data_root for it."),
+    ("version", True, (), "key-unused", "", "Leave it out."),
+    ("live-restor", True, (29, 7), "key-unknown", "Key 'live-restor' is none that dockerd knows.", "Did you mean live-restore?"),
+    ("colour", "red", (), "key-unknown", "", "Leave it out."),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "engine", "found", "sentence", "hint"), FAULTS, ids=[f"{one[0]}-{one[3]}" for one in FAULTS])
+def test_fault(name, value, engine, found, sentence, hint):
+    fault = _keys.fault(name, value, engine)
+    assert (fault and fault[0]) == found
+    if fault:
+        assert sentence in fault[1]
+        assert hint in fault[2]

@@ -21,6 +21,7 @@ def test_notes_come_back_from_their_file(host):
         {"process": "1:2", "settings": {"debug": True}},
         ".drydock-root-1",
         (Past("/var/lib/docker", "/mnt/docker", "/var/lib/docker.drydock-kept-1", (5, 6), False),),
+        files={"/etc/docker/daemon.json": "1a2b"},
     )
     os.makedirs(host.places.state)
     pathlib.Path(host.places.state, "owners.json").write_text(known.text())

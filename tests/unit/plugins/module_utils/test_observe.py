@@ -8,10 +8,12 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import types
 
 import pytest
-from ansible_collections.drydock.dockerd.plugins.module_utils import _observe
+from ansible_collections.drydock.dockerd.plugins.module_utils import _files, _observe
 from ansible_collections.drydock.dockerd.plugins.module_utils._errors import DrydockError
+from ansible_collections.drydock.dockerd.plugins.module_utils._notes import Notes
 from ansible_collections.drydock.dockerd.plugins.module_utils._observe import Inventory, find_socket
 
 RAW = {
@@ -210,3 +212,40 @@ def test_a_running_daemon_without_a_unix_socket_is_refused(down, monkeypatch):
     down.execute.answers["systemctl show docker.service"] = (0, f"ActiveState=active\nMainPID={os.getpid()}\n")
     with pytest.raises(DrydockError, match="no unix socket"):
         _observe.observe(down)
+
+
+@pytest.fixture
+def running(down, monkeypatch):
+    """The same host with its daemon up, since a moment between two changes of its files."""
+    monkeypatch.setattr(_observe, "running_flags", lambda pid: {"hosts": ["fd://"]})
+    monkeypatch.setattr(_observe, "take_inventory", lambda engine: _observe.Inventory({}, {}, (), {}))
+    answers = {"/info": {"ServerVersion": "26.1.5"}, "/volumes": {}}
+    monkeypatch.setattr(_observe, "Engine", lambda path: types.SimpleNamespace(get=answers.get))
+    down.execute.answers["systemctl show docker.service"] = (0, f"ActiveState=active\nMainPID={os.getpid()}\n")
+    os.makedirs(os.path.join(down.places.units, "docker.service.d"))
+    pathlib.Path(down.places.units, "docker.service.d", "theirs.conf").write_text("[Service]\nEnvironment=A=1\n")
+    return down
+
+
+def test_files_that_are_newer_than_the_process(running, monkeypatch):
+    unit, theirs = (os.path.join(running.places.units, name) for name in ("docker.service", "docker.service.d/theirs.conf"))
+    monkeypatch.setattr(_observe, "began_at", lambda pid: os.stat(theirs).st_ctime + 1)
+    assert _observe.observe(running).newer == ()
+    monkeypatch.setattr(_observe, "began_at", lambda pid: os.stat(unit).st_ctime - 1)
+    assert _observe.observe(running).newer == (running.places.daemon_json, unit, theirs)
+    assert _observe.observe(running).pending
+    settled = {"process": _observe.process_identity(os.getpid()), "settings": {"debug": True}}
+    os.makedirs(running.places.state)
+    pathlib.Path(running.places.state, "owners.json").write_text(Notes({}, settled, "").text())
+    assert _observe.observe(running).newer == (unit, theirs)
+
+
+def test_what_was_rewritten_since_the_last_run(running):
+    unit, theirs = (os.path.join(running.places.units, name) for name in ("docker.service", "docker.service.d/theirs.conf"))
+    assert _observe.observe(running).rewritten == ()
+    files = {path: _files.digest(path) for path in (running.places.daemon_json, unit, "/etc/gone.conf")}
+    os.makedirs(running.places.state)
+    pathlib.Path(running.places.state, "owners.json").write_text(Notes({}, {}, "", files={**files, "/etc/gone.conf": "1a2b"}).text())
+    assert _observe.observe(running).rewritten == tuple(sorted(["/etc/gone.conf", theirs]))
+    pathlib.Path(running.places.daemon_json).write_text("{}")
+    assert running.places.daemon_json in _observe.observe(running).rewritten

@@ -11,7 +11,7 @@ import os
 import pathlib
 
 import pytest
-from ansible_collections.drydock.dockerd.plugins.module_utils import _certificates, _plan
+from ansible_collections.drydock.dockerd.plugins.module_utils import _files, _plan
 from ansible_collections.drydock.dockerd.plugins.module_utils._daemon_json import Ask
 from ansible_collections.drydock.dockerd.plugins.module_utils._notes import Past, inode_of
 from ansible_collections.drydock.dockerd.plugins.module_utils._observe import process_identity
@@ -63,6 +63,16 @@ def test_a_reload_needs_an_engine_that_knows_it(make_state):
     assert effects == ["restart", "reload"]
 
 
+def test_a_plugin_that_is_not_in_force_never_reaches_a_reload(make_state):
+    """It may not be there, and a reload that meets it ends dockerd."""
+    asked = {"authorization-plugins": ["gate"]}
+    info = {"DockerRootDir": "/var/lib/docker", "Driver": "overlay2"}
+    in_force = {**info, "Plugins": {"Authorization": ["gate"]}}
+    assert plan_of(make_state(asked, info=info), options(debug=True)).effect == "restart"
+    assert plan_of(make_state(asked, info=in_force), options(debug=True)).effect == "reload"
+    assert plan_of(make_state({}, info=info), Ask("options", asked)).effect == "restart"
+
+
 def test_steps_of_a_reload(make_state):
     assert plan_of(make_state(), options(debug=True)).steps == ["reloading", WRITE_JSON, "reload", "prove values", "commit"]
 
@@ -102,7 +112,7 @@ def test_a_certificate_that_changed_since_the_daemon_read_it_needs_a_restart(mak
     assert plan_of(state, restart="never").why == (f"{pem} was changed",)
     assert state.pending
 
-    state = dataclasses.replace(state, certificates={str(pem): _certificates.digest(str(pem))})
+    state = dataclasses.replace(state, certificates={str(pem): _files.digest(str(pem))})
     assert plan_of(state).steps == []
     assert not state.pending
     assert not dataclasses.replace(state, certificates={}, pid=0).pending
@@ -138,6 +148,46 @@ def test_a_renewed_certificate_is_confirmed(make_state, make_unit, tmp_path):
     assert plan.confirm == ("tcp://10.0.0.5:2376",)
 
 
+SOCKET_DROP_IN = {"docker.socket.d/zz.conf": "[Socket]\nListenStream=\nListenStream=/run/root.sock\n"}
+
+
+@pytest.mark.parametrize(
+    ("with_unit", "hosts", "settings"),
+    [
+        (True, ["@local_socket@", "tcp://[::1]:2376"], {"hosts": ["fd://", "tcp://[::1]:2376"]}),
+        (True, ["@root_socket@"], {"hosts": ["fd://"]}),
+        (False, ["@local_socket@"], {"hosts": ["unix:///var/run/docker.sock"]}),
+        (False, ["@root_socket@"], {"hosts": ["unix:///run/drydock-docker.sock"], "group": "root"}),
+    ],
+)
+def test_the_local_socket_is_what_the_host_has(make_state, with_unit, hosts, settings):
+    state = make_state(**({} if with_unit else {"systemd_socket": None, "socket_unit": None}))
+    plan = plan_of(state, Ask("listen", {"hosts": hosts}, SOCKET_DROP_IN))
+    assert plan.file_settings == settings
+    assert bool(plan.owners["listen"].drop_ins) == with_unit
+
+
+def test_a_local_socket_that_is_given_up_and_comes_back(make_state):
+    """Of a host that has no other address than its socket, nothing but that changes."""
+    plan = plan_of(make_state(), Ask("listen", {}, SOCKET_DROP_IN), confirm_timeout=30)
+    assert (plan.effect, plan.before.socket, plan.after.socket) == ("restart", "/run/docker.sock", "/run/root.sock")
+    assert (plan.before.systemd_socket, plan.after.systemd_socket) == ("/run/docker.sock", "/run/root.sock")
+    assert [step for step in plan.steps if "socket" in step or "units" in step] == ["write /etc/systemd/system/docker.socket.d/zz.conf", "reload units"]
+
+    unit = dataclasses.replace(make_state().socket_unit, ours={"zz.conf": SOCKET_DROP_IN["docker.socket.d/zz.conf"]})
+    state = make_state(owners=plan.owners, socket="/run/root.sock", systemd_socket="/run/root.sock", socket_unit=unit)
+    assert plan_of(state).steps == []
+    back = plan_of(state, Ask("listen", {}, {}))
+    assert (back.effect, back.after.socket) == ("restart", "/run/docker.sock")
+    assert "remove /etc/systemd/system/docker.socket.d/zz.conf" in back.steps
+
+
+def test_a_local_socket_is_given_up_when_others_are_known_to_get_in(make_state, make_unit):
+    hosts = {"hosts": ["fd://", "tcp://10.0.0.5:2376"]}
+    state = make_state(hosts, unit=make_unit("[Service]\nExecStart=/usr/sbin/dockerd\n"), owners={"listen": Ask("listen", hosts)})
+    assert plan_of(state, Ask("listen", hosts, SOCKET_DROP_IN), confirm_timeout=30).confirm == ("tcp://10.0.0.5:2376",)
+
+
 def test_a_value_that_a_flag_holds_is_no_matter_of_a_reload(make_state, make_unit):
     state = make_state(unit=make_unit("[Service]\nExecStart=dockerd --debug=false\n"))
     drop_in = {"zz.conf": "[Service]\nExecStart=\nExecStart=@dockerd_command@\n"}
@@ -154,6 +204,14 @@ def test_a_drop_in_gets_the_unit_s_command_without_what_became_a_key(make_state)
     assert (plan.after.command, plan.after.settings) == (("/usr/sbin/dockerd",), {"hosts": hosts})
     # The hold brings the new command with it.
     assert plan.steps == ["hold", "stop", f"write {UNITS}/docker.service.d/zz.conf", WRITE_JSON, *RESTART]
+
+
+def test_what_guards_an_address_is_read_before_that_opens(make_state):
+    guard = {"zz.conf": COMMAND_DROP_IN + "ExecStartPre=/usr/sbin/nft x\n"}
+    plan = plan_of(make_state(), Ask("listen", {"hosts": ["fd://", "tcp://10.0.0.5:2375"]}, guard))
+    assert plan.steps[-5:] == ["reload units", *RESTART]
+    plan = plan_of(make_state(), Ask("options", {"mtu": 1400}, {"zz.conf": "[Service]\nExecStartPre=/usr/sbin/nft x\n"}))
+    assert "reload units" not in plan.steps
 
 
 def test_a_drop_in_with_limits_is_read_before_the_start(make_state):

@@ -14,7 +14,7 @@ import types
 
 import certificates
 import pytest
-from ansible_collections.drydock.dockerd.plugins.module_utils import _certificates, _index, _tree
+from ansible_collections.drydock.dockerd.plugins.module_utils import _certificates, _files, _index, _tree
 from ansible_collections.drydock.dockerd.plugins.module_utils._daemon_json import Ask
 from ansible_collections.drydock.dockerd.plugins.module_utils._errors import DrydockError
 from ansible_collections.drydock.dockerd.plugins.module_utils._mounts import Mount
@@ -54,6 +54,9 @@ CONFIGURATIONS = {
     "a conflict": (None, {"debug": False}, [Ask("options", {"debug": True})], [("conflict", ERROR)]),
     "a foreign drop-in's name": (None, {}, [Ask("options", {}, {"x y.conf": ""})], [("drop-in-name", ERROR)]),
     "a key of another role": (None, {}, [Ask("options", {"tlscacert": os.devnull})], [("tls-file", ERROR), ("wrong-role", ERROR)]),
+    "a key that is asked for and never used": (None, {}, [Ask("options", {"registry-mirror": []})], [("key-unused", ERROR)]),
+    "such a key of somebody else": (None, {"registry-mirror": []}, [Ask("options", {"debug": True})], [("key-unused", WARNING)]),
+    "a key of a newer engine": (None, {}, [Ask("options", {"proxies": {}})], [("key-too-new", ERROR)]),
     "a data root of another owner": (None, {}, [Ask("listen", {"data-root": "/var/lib/docker"})], [("wrong-role", ERROR)]),
     "the key restart": (None, {"restart": True}, [], [("restart-key", ERROR)]),
     "an open API that was there before": (OPEN, {}, [Ask("options", {"debug": True})], [("open-api", ERROR)]),
@@ -104,7 +107,7 @@ def test_an_expired_certificate_is_refused_when_it_is_new_and_told_of_when_it_is
     ca = certificates.make(tmp_path, "ca2")
     old = certificates.make(tmp_path, "old", ca, valid=(-9, -1))
     expired = {**tls, "tlscacert": str(ca.cert_path), "tlscert": str(old.cert_path), "tlskey": str(old.key_path)}
-    read = {path: _certificates.digest(path) for path in _certificates.files_of(expired)}
+    read = {path: _files.digest(path) for path in _certificates.files_of(expired)}
     assert ids(check(make_state(), Ask("listen", expired))) == [("tls-expired", ERROR)]
     assert ids(check(make_state(expired, certificates=read), Ask("options", {"debug": True}))) == [("tls-expired", WARNING)]
     changed = {**read, str(old.cert_path): "another"}
@@ -133,7 +136,39 @@ def test_an_address_of_somebody_else_is_not_dropped_silently(make_state, make_un
 
 
 def test_fd_needs_a_socket_unit(make_state, check):
-    assert ids(check(make_state(systemd_socket=None))) == [("no-socket-unit", ERROR)]
+    assert ids(check(make_state(systemd_socket=None, socket_unit=None))) == [("no-socket-unit", ERROR)]
+
+
+@pytest.fixture
+def with_tcp(make_state, tmp_path):
+    """A host whose docker.socket listens on tcp, by somebody's drop-in."""
+    unit = make_state().socket_unit
+    theirs = {"/etc/systemd/system/docker.socket.d/theirs.conf": "[Socket]\nListenStream=10.0.0.5:2375\n"}
+    return dataclasses.replace(unit, texts={**unit.texts, **theirs})
+
+
+def test_a_socket_unit_that_opens_the_api_is_found(check, make_state, with_tcp, tls):
+    (finding,) = check(make_state(socket_unit=with_tcp))
+    assert (finding.id, finding.severity) == ("open-api", ERROR)
+    assert "/etc/systemd/system/docker.socket.d/theirs.conf lets systemd listen on 10.0.0.5:2375" in finding.sentence
+    assert ids(check(make_state(socket_unit=with_tcp), Ask("options", {"debug": True}, allow_insecure=True))) == []
+    assert ids(check(make_state(socket_unit=with_tcp), Ask("listen", tls))) == []
+
+
+ROOT_SOCKET = Ask("listen", {"hosts": ["@root_socket@"]}, {"docker.socket.d/zz.conf": "[Socket]\nListenStream=\nListenStream=/run/root.sock\n"})
+
+
+def test_the_local_socket_moves_with_a_restart_only(check, make_state, make_unit):
+    unit = make_unit(BARE)
+    assert ids(check(make_state(unit=unit), ROOT_SOCKET)) == []
+    assert ids(check(make_state(unit=unit), ROOT_SOCKET, restart="never")) == [("restart-pending", WARNING), ("socket-restart", ERROR)]
+    assert ids(check(make_state(unit=unit, pid=0), ROOT_SOCKET)) == [("socket-restart", ERROR)]
+
+
+def test_what_is_made_in_the_same_play_need_not_be_there_in_check_mode(check, make_state, tls):
+    ask = Ask("listen", {**tls, "tlscert": "/no/cert.pem"})
+    for check_mode, severity in ((False, ERROR), (True, WARNING)):
+        assert ids(check(make_state(engine_version="26.1.5"), ask, check_mode=check_mode)) == [("tls-file", severity)]
 
 
 def test_a_taken_address_is_found_before_dockerd_fails_on_it(make_state, make_unit, check):
@@ -142,6 +177,26 @@ def test_a_taken_address_is_found_before_dockerd_fails_on_it(make_state, make_un
         ask = Ask("listen", {"hosts": ["fd://", address]})
         assert ids(check(make_state(unit=make_unit(BARE)), ask)) == [("address-in-use", ERROR), ("plain-loopback", WARNING)]
     assert ids(check(make_state(unit=make_unit(BARE)), ask)) == [("plain-loopback", WARNING)]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "free"),
+    [("tcp://0.0.0.0:{}", "tcp://127.0.0.1:{}", True), ("tcp://127.0.0.1:{}", "tcp://0.0.0.0:{}", True), ("tcp://127.0.0.2:{}", "tcp://127.0.0.1:{}", False)],
+)
+def test_an_address_that_the_daemon_has_itself_is_not_taken(make_state, make_unit, check, before, after, free):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        state = make_state({"hosts": ["fd://", before.format(port)]}, unit=make_unit(BARE), owners={"listen": Ask("listen", {"hosts": []})})
+        found = ids(check(state, Ask("listen", {"hosts": ["fd://", after.format(port)]}, allow_insecure=True)))
+    assert (("address-in-use", ERROR) not in found) is free
+
+
+def test_a_plugin_of_somebody_else_that_is_not_in_force(make_state, check):
+    state = make_state({"authorization-plugins": ["gate"]})
+    assert ids(check(state, Ask("options", {"debug": True}))) == [("plugin-pending", ERROR)]
+    assert ids(check(state)) == []
+    in_force = {**state.info, "Plugins": {"Authorization": ["gate"]}}
+    assert ids(check(make_state({"authorization-plugins": ["gate"]}, info=in_force), Ask("options", {"debug": True}))) == []
 
 
 HIDING = [
@@ -160,6 +215,13 @@ def test_data_are_not_hidden(make_state, check, settings, hides):
         assert ids(check(make_state(inventory=Inventory({}, images, (), {})), Ask("options", settings))) == found
 
 
+def test_hidden_data_may_be_wanted_but_not_beside_a_move(make_state, check):
+    state = make_state(inventory=Inventory({}, {"sha256:1": ()}, (), {}))
+    ask = Ask("options", {"userns-remap": "default"})
+    assert ids(check(state, ask, allow_hidden_data=True)) == [("hides-data", WARNING)]
+    assert ("hides-data", ERROR) in ids(check(state, ask, allow_hidden_data=True, path="/mnt/data/docker"))
+
+
 def test_a_forbidden_restart_is_told(make_state, check):
     findings = check(make_state(), Ask("options", {"log-driver": "local"}), restart="never")
     assert ids(findings) == [("restart-pending", WARNING)]
@@ -172,10 +234,10 @@ VALIDATE = "/usr/sbin/dockerd --validate --config-file /dev/stdin -H fd://"
 
 
 def test_dockerd_judges_what_will_be_written(host, make_state, check):
-    host.execute.answers[VALIDATE] = (1, "unable to configure the Docker daemon with file /dev/stdin: no such key: x")
-    findings = check(make_state(engine_version="26.1.5"), Ask("options", {"x": 1}))
-    assert [str(one) for one in findings] == ["dockerd rejects the new configuration: no such key: x. Correct what is asked for."]
-    assert (host.execute.commands, host.execute.inputs) == ([VALIDATE], [b'{\n    "x": 1\n}\n'])
+    host.execute.answers[VALIDATE] = (1, "unable to configure the Docker daemon with file /dev/stdin: no such network: x")
+    findings = check(make_state(engine_version="26.1.5"), Ask("options", {"bip": "x"}))
+    assert [str(one) for one in findings] == ["dockerd rejects the new configuration: no such network: x. Correct what is asked for."]
+    assert (host.execute.commands, host.execute.inputs) == ([VALIDATE], [b'{\n    "bip": "x"\n}\n'])
 
 
 @pytest.mark.parametrize(

@@ -136,7 +136,7 @@ def test_a_held_service_waits_for_its_socket(host, systemd, tmp_path, state, the
     host.execute.answers["systemctl show docker.socket --property ActiveState"] = (0, f"ActiveState={state}\n")
     systemd.start(5)
     assert node.exists()
-    systemd.hold(["dockerd"])
+    systemd.hold(["dockerd"], socket=str(node))
     text = pathlib.Path(host.places.runtime_units, "docker.service.d", HOLD_DROP_IN).read_text()
     assert values([text], "Unit", "ConditionPathExists") == [f"!{host.places.hold}", str(node)]
     systemd.start(5)

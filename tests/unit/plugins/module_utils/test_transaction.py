@@ -713,7 +713,7 @@ def test_the_certificates_that_the_daemon_has_read_are_noted(world, monkeypatch)
     pem = it.root / "cert.pem"
     pem.write_text("first")
     it.plan = dataclasses.replace(it.plan, after=dataclasses.replace(it.plan.after, settings={**it.plan.after.settings, "tlscert": str(pem)}))
-    monkeypatch.setattr(_certificates, "_began", lambda pid: time.time() + 1)
+    monkeypatch.setattr(_certificates, "began_at", lambda pid: time.time() + 1)
     it.run()
     noted = {str(pem): _certificates.digest(str(pem))}
     assert load(it.machine).settled["certificates"] == noted

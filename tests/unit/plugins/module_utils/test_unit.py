@@ -89,6 +89,7 @@ RESTART = {
     "a removed limit": ("[Service]\nLimitNOFILE=1\n", None, True),
     "the command, whose flags are judged elsewhere": ("[Service]\nExecStart=a\n", "[Service]\nExecStart=b\n", False),
     "a guard of the start": (None, "[Unit]\nRequiresMountsFor=/mnt/data\n[Service]\nExecStartPre=/bin/true\n", False),
+    "starts without a limit": (None, "[Unit]\nStartLimitIntervalSec=0\n", False),
     "a comment": ("[Service]\nLimitNOFILE=1\n", "# why\n[Service]\nLimitNOFILE = 1\n", False),
     "nothing": (None, "", False),
 }

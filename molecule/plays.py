@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # SPDX-FileCopyrightText: drydock.dockerd contributors
 
-"""What the tests of this scenario share: its play with other variables, the CA on the controller, and certificates made without the collection."""
+"""What the tests with certificates share: their scenario's play with other variables, the CA on the controller, certificates made by themselves."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-SCENARIO = pathlib.Path(__file__).resolve().parents[1]
+SCENARIO = pathlib.Path(os.environ["MOLECULE_SCENARIO_DIRECTORY"])
 EPHEMERAL = pathlib.Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"])
 CA = EPHEMERAL / "ca"
 INVENTORY = SCENARIO.parent / "lab" / "inventory.py"
 DAEMONS = ("bookworm", "trixie")
+SERVER = "/etc/docker/tls/server-cert.pem"
 
 
 def connect(name: str) -> t.Any:
@@ -40,6 +41,16 @@ def converge(*options: str, **variables: t.Any) -> tuple[bool, dict[str, int], s
     done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     changed = re.findall(r"^(\w+) +: ok=\d+ +changed=(\d+)", done.stdout, re.MULTILINE)
     return done.returncode == 0, {name: int(number) for name, number in changed}, done.stdout
+
+
+def stops(host: t.Any) -> int:
+    """How often the daemon was stopped."""
+    return host.check_output("journalctl --unit docker.service --output cat").count("Daemon shutdown complete")
+
+
+def text(host: t.Any, path: str) -> str:
+    """What a file holds."""
+    return host.file(path).content_string
 
 
 def lines_of(key: str, passphrase: str = "") -> list[str]:

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# SPDX-FileCopyrightText: drydock.dockerd contributors
+
+"""The local socket is given up, and comes back; root keeps a way in meanwhile."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import typing as t
+
+import pytest
+from running import Play, address, assert_all_is_there, run_module, run_playbook, snapshot, wait_for
+
+LOOPBACK, CLOSED = "tcp://127.0.0.1:2375", 2376
+USUAL, ROOTS = "/run/docker.sock", "/run/drydock-docker.sock"
+
+
+def listen(host: t.Any, *addresses: str, **variables: t.Any) -> Play:
+    return run_playbook(host, "listen", {f"docker_listen_{name}": value for name, value in {"addresses": list(addresses), **variables}.items()})
+
+
+def answers(host: t.Any, where: str, user: str = "") -> bool:
+    as_user = f"setpriv --reuid={user} --regid={user} --groups=docker env HOME=/tmp " if user else ""
+    return host.run(f"{as_user}docker --host={where} info").rc == 0
+
+
+def as_seen_over_tcp(host: t.Any) -> dict[str, t.Any]:
+    return json.loads(host.check_output(f"DOCKER_HOST={LOOPBACK} lab-host snapshot"))
+
+
+def assert_given_up(host: t.Any) -> None:
+    assert host.run("docker info").rc != 0
+    assert not host.file(USUAL).exists
+    assert answers(host, LOOPBACK)
+    assert answers(host, f"unix://{ROOTS}")
+
+
+@pytest.mark.parametrize(
+    ("addresses", "sentence"),
+    [
+        ([], "docker_listen_local_socket is false, and docker_listen_addresses names no other way in."),
+        (["unix://"], "docker_listen_local_socket is false, and docker_listen_addresses names no other way in."),
+        (["unix:///var/run/docker.sock", LOOPBACK], "docker_listen_addresses has unix:///var/run/docker.sock, which is the local socket."),
+    ],
+)
+def test_who_would_be_locked_out_is_told(host: t.Any, addresses: list[str], sentence: str) -> None:
+    files = host.check_output("lab-host configuration")
+    play = listen(host, *addresses, local_socket=False)
+    assert (play.failed, play.changed) == (True, 0)
+    assert sentence in play.message
+    assert host.check_output("lab-host configuration") == files
+
+
+def test_fd_needs_a_socket_unit(host: t.Any) -> None:
+    if host.run("systemctl is-active docker.socket").rc == 0:
+        assert answers(host, f"unix://{USUAL}")
+        return
+    play = listen(host, "fd://", LOOPBACK)
+    assert (play.failed, play.changed) == (True, 0)
+    assert "fd:// needs docker.socket, which this host does not have or has masked. Use unix:///var/run/docker.sock instead." in play.message
+
+
+def test_it_stays_without_being_named(host: t.Any, before: dict[str, t.Any]) -> None:
+    play = listen(host, LOOPBACK, local_socket="")
+    assert (play.failed, play.changed) == (False, 1), play.message
+    assert answers(host, f"unix://{USUAL}", user="daemon")
+    assert answers(host, LOOPBACK)
+    assert_all_is_there(snapshot(host), before)
+
+
+def test_it_is_given_up(host: t.Any, before: dict[str, t.Any]) -> None:
+    play = listen(host, LOOPBACK, local_socket=False)
+    assert (play.failed, play.changed) == (False, 1), play.message
+    assert_given_up(host)
+    assert not answers(host, f"unix://{ROOTS}", user="daemon")
+    assert host.check_output(f"stat --format '%U %G' {ROOTS}") == "root root"
+    assert_all_is_there(as_seen_over_tcp(host), before)
+    assert listen(host, LOOPBACK, local_socket=False).changed == 0
+
+
+def test_later_changes_find_their_way(host: t.Any, before: dict[str, t.Any]) -> None:
+    pid = host.file("/run/docker.pid").content
+    result = run_module(host, "state=restarted force=true", module="daemon_state")
+    assert (result["failed"], result["changed"]) == (False, True), result["msg"]
+    assert host.file("/run/docker.pid").content != pid
+    assert_given_up(host)
+    assert_all_is_there(as_seen_over_tcp(host), before)
+
+
+def test_a_way_back_that_is_not_proved_gives_nothing_back(host: t.Any, before: dict[str, t.Any]) -> None:
+    rule = f"INPUT ! --in-interface lo --protocol tcp --dport {CLOSED} --jump DROP"
+    host.check_output(f"iptables --insert {rule}")
+    files = host.check_output("lab-host configuration --files")
+    try:
+        play = listen(host, f"tcp://{address(host)}:{CLOSED}", allow_insecure=True, prove_from="controller", confirm_timeout=4)
+    finally:
+        host.check_output(f"iptables --delete {rule}")
+    assert play.failed
+    assert play.message.startswith("Failed at 'confirm': ")
+    assert "6 of 6 containers run again." in play.message
+    assert_given_up(host)
+    assert host.check_output("lab-host configuration --files") == files
+    assert_all_is_there(as_seen_over_tcp(host), before)
+
+
+def test_a_boot_does_not_bring_it_back(host: t.Any) -> None:
+    subprocess.run(["docker", "restart", host.ansible.get_variables()["ansible_host"]], check=True, stdout=subprocess.DEVNULL)
+    wait_for(lambda: answers(host, LOOPBACK), "the boot")
+    assert_given_up(host)
+    assert listen(host, LOOPBACK, local_socket=False).changed == 0
+
+
+def test_it_comes_back(host: t.Any, before: dict[str, t.Any]) -> None:
+    names = sorted(before["containers"])
+    play = listen(host, LOOPBACK)
+    assert (play.failed, play.changed) == (False, 1), play.message
+    assert answers(host, f"unix://{USUAL}", user="daemon")
+    assert not host.file(ROOTS).exists
+    assert sorted(snapshot(host)["containers"]) == names
+    assert listen(host, LOOPBACK).changed == 0
