@@ -14,23 +14,17 @@ import re
 import subprocess
 import typing as t
 
-import testinfra
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from running import INVENTORY, connect
 
 SCENARIO = pathlib.Path(os.environ["MOLECULE_SCENARIO_DIRECTORY"])
 EPHEMERAL = pathlib.Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"])
 CA = EPHEMERAL / "ca"
-INVENTORY = SCENARIO.parent / "lab" / "inventory.py"
 DAEMONS = ("bookworm", "trixie")
 SERVER = "/etc/docker/tls/server-cert.pem"
-
-
-def connect(name: str) -> t.Any:
-    """One host of the lab. Most tests here are about the daemons only, or about the client only."""
-    return testinfra.get_host(f"ansible://{name}", ansible_inventory=str(INVENTORY))
 
 
 def converge(*options: str, **variables: t.Any) -> tuple[bool, dict[str, int], str]:
@@ -94,3 +88,6 @@ def make(name: str, issuer: Pair | None = None, days: int = 100) -> Pair:
     if issuer:
         builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
     return Pair(builder.sign(issuer.key if issuer else key, hashes.SHA256()), key)
+
+
+__all__ = ("CA", "DAEMONS", "EPHEMERAL", "INVENTORY", "SERVER", "Pair", "connect", "converge", "lines_of", "make", "stops", "text")

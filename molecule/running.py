@@ -15,9 +15,17 @@ import subprocess
 import time
 import typing as t
 
+import testinfra
+
 from conftest import as_it_was
 
+INVENTORY = pathlib.Path(__file__).resolve().parent / "lab" / "inventory.py"
 PLAYBOOKS = pathlib.Path(__file__).resolve().parent.parent / "playbooks"
+
+
+def connect(name: str) -> t.Any:
+    """One host of the lab, for a test that is not about each of them."""
+    return testinfra.get_host(f"ansible://{name}", ansible_inventory=str(INVENTORY))
 
 
 def snapshot(host: t.Any) -> dict[str, t.Any]:

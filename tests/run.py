@@ -8,7 +8,7 @@
     run.py --all        and the matrix of engines
     run.py PART ...     these parts
 
-Lab hosts spend most of their time waiting, so parts with lab hosts run two at a time; the others run alone.
+Parts run two at a time, those with lab hosts last; only the mutants, which use all processors, run alone.
 
 A part fails when its command fails, and a part with tests when none was collected: Molecule passes a scenario whose tests or
 playbooks are missing with a warning. The output of each part is kept in .cache/logs and printed when it fails.
@@ -31,7 +31,10 @@ LOGS = TOP / ".cache" / "logs"
 MISSING = ("Missing playbook", "No tests found", "glob failed.", "Skipping, ")
 STREAMS = 2
 # Those that take longest begin first, so that none of them runs alone in the end.
-LONGEST = ("molecule:tls", "molecule:crash", "molecule:data_root", "faults", "molecule:firewall", "molecule:local_socket", "molecule:tls_renewal")
+LONGEST = (
+    *("unit", "molecule:tls", "molecule:crash", "molecule:options", "molecule:data_root", "faults", "molecule:firewall"),
+    *("molecule:local_socket", "molecule:tls_renewal", "molecule:sysv", "molecule:containers"),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,8 +48,13 @@ class Part:
 
     @property
     def has_hosts(self) -> bool:
-        """Whether it has lab hosts of its own; the matrix has a scenario's, on other suites."""
+        """Whether it has lab hosts of its own."""
         return self.name == "faults" or self.name.startswith("molecule:")
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether nothing may run beside it: the mutants use all processors, the matrix has hosts of a scenario's names."""
+        return self.name == "mutants" or self.name.startswith("matrix:")
 
 
 def matrix() -> list[Part]:
@@ -134,11 +142,11 @@ def main(arguments: list[str]) -> int:
         sys.exit(f"no such part: {', '.join(sorted(unknown))}; there are: {', '.join(part.name for part in known)}")
     began = time.monotonic()
     chosen = [one for one in known if one.name in names] if names else known if "--all" in arguments else parts()
-    rows = [timed(part) for part in chosen if not part.has_hosts]
-    beside = [part for part in chosen if part.has_hosts]
-    beside.sort(key=lambda part: LONGEST.index(part.name) if part.name in LONGEST else len(LONGEST))
+    chosen.sort(key=lambda part: LONGEST.index(part.name) if part.name in LONGEST else len(LONGEST))
     with concurrent.futures.ThreadPoolExecutor(STREAMS) as pool:
-        rows += pool.map(timed, beside)
+        rows = list(pool.map(timed, [part for part in chosen if not part.has_hosts and not part.is_alone]))
+        rows += [timed(part) for part in chosen if part.is_alone]
+        rows += pool.map(timed, [part for part in chosen if part.has_hosts])
     print("\npart                     result  seconds")
     for name, seconds, good, _passed, _failed in rows:
         print(f"{name:<24} {'PASS' if good else 'FAIL'}  {seconds:>8.1f}")

@@ -10,8 +10,7 @@ import subprocess
 import typing as t
 
 import pytest
-import testinfra
-from running import Play, address, assert_all_is_there, run_playbook, snapshot, wait_for
+from running import Play, address, assert_all_is_there, connect, run_playbook, snapshot, wait_for
 
 OURS = "table inet drydock_docker"
 THEIRS = "table inet theirs { chain input { type filter hook input priority 0; policy accept; tcp dport 9 drop; }; }"
@@ -24,8 +23,8 @@ def listen(host: t.Any, sources: t.Any, *ports: int, check: bool = False, **vari
 
 
 @pytest.fixture
-def stranger(host: t.Any) -> t.Any:
-    return testinfra.get_host("ansible://stranger", ansible_inventory=str(host.backend.ansible_inventory))
+def stranger() -> t.Any:
+    return connect("stranger")
 
 
 @pytest.fixture

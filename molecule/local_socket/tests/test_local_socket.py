@@ -9,7 +9,6 @@ import json
 import subprocess
 import typing as t
 
-import pytest
 from running import Play, address, assert_all_is_there, run_module, run_playbook, snapshot, wait_for
 
 LOOPBACK, CLOSED = "tcp://127.0.0.1:2375", 2376
@@ -34,22 +33,6 @@ def assert_given_up(host: t.Any) -> None:
     assert not host.file(USUAL).exists
     assert answers(host, LOOPBACK)
     assert answers(host, f"unix://{ROOTS}")
-
-
-@pytest.mark.parametrize(
-    ("addresses", "sentence"),
-    [
-        ([], "docker_listen_local_socket is false, and docker_listen_addresses names no other way in."),
-        (["unix://"], "docker_listen_local_socket is false, and docker_listen_addresses names no other way in."),
-        (["unix:///var/run/docker.sock", LOOPBACK], "docker_listen_addresses has unix:///var/run/docker.sock, which is the local socket."),
-    ],
-)
-def test_who_would_be_locked_out_is_told(host: t.Any, addresses: list[str], sentence: str) -> None:
-    files = host.check_output("lab-host configuration")
-    play = listen(host, *addresses, local_socket=False)
-    assert (play.failed, play.changed) == (True, 0)
-    assert sentence in play.message
-    assert host.check_output("lab-host configuration") == files
 
 
 def test_fd_needs_a_socket_unit(host: t.Any) -> None:

@@ -9,13 +9,12 @@ import json
 import typing as t
 
 import pytest
-import testinfra
-from running import assert_all_is_there
+from running import assert_all_is_there, connect
 
 
 @pytest.fixture
-def machines(host: t.Any) -> dict[str, t.Any]:
-    return {name: testinfra.get_host(f"ansible://{name}", ansible_inventory=str(host.backend.ansible_inventory)) for name in ("daemon", "client")}
+def machines() -> dict[str, t.Any]:
+    return {name: connect(name) for name in ("daemon", "client")}
 
 
 def name_of(machine: t.Any, options: str = "") -> str:
