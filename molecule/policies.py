@@ -16,7 +16,7 @@ import yaml
 from running import Play, address, run_playbook
 
 LISTED = yaml.safe_load((pathlib.Path(__file__).parent / "containers" / "vars" / "list.yml").read_text())["docker_containers_list"]
-OBEY = ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 0.2; done"]
+OBEY = ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 1000 & wait; done"]
 FLAP = {"name": "flap", "image": "lab:app", "command": ["sh", "-c", "echo going down; exit 3"], "restart_policy": "always"}
 
 

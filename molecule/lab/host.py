@@ -31,7 +31,7 @@ import compare
 
 BEFORE = pathlib.Path("/var/lib/lab/before.json")
 TOOLS = ["sh", "sleep", "date", "cat", "sync", "mkdir", "dd", "tail", "sed", "echo", "touch", "ls", "rm", "nc", "httpd"]
-OBEY = "trap 'exit 0' TERM; while :; do sleep 0.2; done"
+OBEY = "trap 'exit 0' TERM; while :; do sleep 1000 & wait; done"
 BEAT = "trap 'exit 0' TERM; while :; do read up idle </proc/uptime; echo $up >>/beat/log; sleep 0.1; done"
 
 
