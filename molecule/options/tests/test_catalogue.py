@@ -24,7 +24,8 @@ VALUES: dict[str, t.Any] = {
     "default-address-pools": [{"base": "10.9.0.0/16", "size": 24}],
     "default-gateway": "10.9.0.1",
     "default-gateway-v6": "fd00::1",
-    "default-network-opts": {"bridge": {"com.docker.network.driver.mtu": "1400"}},
+    # An engine that looks at the names one level down takes that of an option, such as bridge.
+    "default-network-opts": {"macvlan": {"com.docker.network.driver.mtu": "1400"}},
     "default-runtime": "runc",
     "default-shm-size": "64M",
     "default-ulimits": {"nofile": {"Name": "nofile", "Hard": 9, "Soft": 9}},
