@@ -102,7 +102,8 @@ def test_info_tells_who_asked_for_what(host: t.Any) -> None:
     info = run_module(host, "", "daemon_info")["dockerd"]
     assert (info["running"], info["data_root"], info["unit"], info["restart_pending"]) == (True, NEW, "/etc/init.d/docker", False)
     assert info["drop_ins"] == {"ours": ["zz-drydock-data-root.conf", "zz-drydock-listen.conf"], "foreign": [DEFAULTS]}
-    assert info["config"]["data-root"] == {"value": NEW, "source": "daemon.json", "owner": "data-root"}
+    expected = {"value": NEW, "source": "daemon.json", "owner": "data-root", "asked": NEW, "in_file": NEW, "in_force": NEW}
+    assert info["config"]["data-root"] == expected
     assert info["config"]["pidfile"]["source"] == "/etc/init.d/docker"
     assert info["config"]["labels"]["source"] == DEFAULTS
 
