@@ -212,7 +212,8 @@ INERT = {
 _OLD_NAMES = {"graph": "data-root", "ip-mask": "ip-masq", "api-cors-header": "", "disable-legacy-registry": ""}
 _KINDS = {bool: "true or false", int: "a number", str: "text", list: "a list", dict: "a dictionary"}
 
-LIST_KEYS = frozenset(name for name, key in CATALOGUE.items() if key.kind is list)
+# Lists of text; pools are dictionaries, which have no order and cannot be a line each.
+LIST_KEYS = frozenset(name for name, key in CATALOGUE.items() if key.kind is list and name != "default-address-pools")
 HIDES_DATA = frozenset(name for name, key in CATALOGUE.items() if key.hides)
 ROLE_OF_KEY = {name: key.role for name, key in CATALOGUE.items() if key.role}
 
@@ -277,7 +278,7 @@ def _as_wanted(key: Key, value: t.Any) -> str:
 
 def _odd_part(key: Key, value: t.Any) -> str:
     """What is no text in a value whose parts all are; empty when there is none. The other parts are dockerd's to judge."""
-    parts = value if key.kind is list and key.name != "default-address-pools" else value.values() if key.name == "log-opts" else ()
+    parts = value if key.name in LIST_KEYS else value.values() if key.name == "log-opts" else ()
     return next((json.dumps(one) for one in parts if not isinstance(one, str)), "")
 
 

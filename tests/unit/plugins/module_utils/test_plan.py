@@ -17,6 +17,7 @@ from ansible_collections.drydock.dockerd.plugins.module_utils._notes import Past
 from ansible_collections.drydock.dockerd.plugins.module_utils._observe import process_identity
 from ansible_collections.drydock.dockerd.plugins.module_utils._plan import Plan, Request, make_plan
 
+POOLS = [{"base": "10.1.0.0/16", "size": 24}, {"base": "10.2.0.0/16", "size": 24}]
 UNITS, JSON = "/etc/systemd/system", "/etc/docker/daemon.json"
 WRITE_JSON = f"write {JSON}"
 RESTART = ["commit", "start", "prove", "release"]
@@ -44,6 +45,7 @@ EFFECTS = {
     "a reload may be made a restart": ({}, {"debug": True}, {"restart": "always"}, "restart"),
     "a restart may be forbidden": ({}, {"log-driver": "local"}, {"restart": "never"}, "none"),
     "always, but nothing new": ({"debug": True}, {"debug": True}, {"restart": "always"}, "none"),
+    "pools, which are no text": ({"default-address-pools": POOLS}, {"default-address-pools": POOLS[:1]}, {}, "restart"),
     "the order of a list": ({"dns": ["9.9.9.9", "1.1.1.1"]}, {"dns": ["1.1.1.1", "9.9.9.9"]}, {}, "none"),
     "a default written out": ({}, {"tls": False, "labels": []}, {}, "none"),
 }
