@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import ipaddress
 import typing as t
@@ -106,13 +107,18 @@ def addresses(settings: t.Mapping[str, t.Any]) -> list[str]:
     return list(settings.get("hosts") or [DEFAULT_HOST])
 
 
+def known(listens: t.Iterable[str]) -> list[Address]:
+    """Those of a list of addresses that dockerd can serve; the others are refused elsewhere, with the reason."""
+    found = []
+    for text in listens:
+        with contextlib.suppress(DrydockError):
+            found.append(parse(text))
+    return found
+
+
 def find_socket(listens: t.Iterable[str], systemd_socket: str | None) -> str | None:
     """The unix socket behind a list of listen addresses; fd:// is the one that docker.socket listens on."""
-    for text in listens:
-        try:
-            address = parse(text)
-        except DrydockError:
-            continue
+    for address in known(listens):
         if address.scheme == "unix":
             return address.path
         if address.scheme == "fd":
@@ -120,4 +126,4 @@ def find_socket(listens: t.Iterable[str], systemd_socket: str | None) -> str | N
     return None
 
 
-__all__ = ("DEFAULT_HOST", "Address", "addresses", "find_socket", "parse", "plain", "verifies_clients")
+__all__ = ("DEFAULT_HOST", "Address", "addresses", "find_socket", "known", "parse", "plain", "verifies_clients")

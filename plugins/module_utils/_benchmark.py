@@ -14,7 +14,6 @@ import os
 import typing as t
 
 from . import _addresses, _mounts
-from ._errors import DrydockError
 from ._observe import State
 
 PASS, FAIL, MANUAL = "pass", "fail", "manual"
@@ -67,12 +66,7 @@ def _driver(state: State, _settings: t.Mapping[str, t.Any]) -> Verdict:
 
 
 def _tls(state: State, settings: t.Mapping[str, t.Any]) -> Verdict:
-    found = []
-    for text in _addresses.addresses(settings):
-        try:
-            found.append(_addresses.parse(text))
-        except DrydockError:
-            continue
+    found = _addresses.known(_addresses.addresses(settings))
     plain = [one.text for one in _addresses.plain(found, settings)]
     if plain:
         return FAIL, f"{', '.join(plain)} verifies no client certificates"

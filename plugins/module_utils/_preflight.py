@@ -234,7 +234,7 @@ def _address_findings(state: State, plan: Plan, check_mode: bool) -> t.Iterator[
         yield Finding(
             "no-socket-unit", ERROR, "fd:// needs docker.socket, which this host does not have or has masked.", "Use unix:///var/run/docker.sock instead."
         )
-    before = _parsed(plan.before.settings) if state.pid else []
+    before = _addresses.known(addresses(plan.before.settings)) if state.pid else []
     for address in parsed:
         if address.scheme == "tcp" and address.text not in [one.text for one in before]:
             yield from _bind_finding(address, any(_share(address, one) for one in before))
@@ -259,15 +259,6 @@ def _source(state: State, plan: Plan, address: str) -> str:
         if flag.key == "hosts" and flag.value == address:
             return f"from {state.unit.origin(flag)}"
     return "dockerd's default"
-
-
-def _parsed(settings: t.Mapping[str, t.Any]) -> list[_addresses.Address]:
-    """The listen addresses of a running daemon; one that it takes and we do not know is no matter here."""
-    found = []
-    for text in addresses(settings):
-        with contextlib.suppress(DrydockError):
-            found.append(_addresses.parse(text))
-    return found
 
 
 def _share(one: _addresses.Address, other: _addresses.Address) -> bool:

@@ -11,7 +11,6 @@ import ipaddress
 import typing as t
 
 from ansible_collections.drydock.dockerd.plugins.module_utils import _addresses
-from ansible_collections.drydock.dockerd.plugins.module_utils._errors import DrydockError
 from ansible_collections.drydock.dockerd.plugins.plugin_utils._survey import lines
 
 Network = t.Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
@@ -32,7 +31,7 @@ def plan(sources: t.Any, hosts: t.Sequence[str]) -> dict[str, t.Any]:
             networks.append(_network(text))
     except ValueError as exc:
         refusals.append(str(exc))
-    ports = sorted({port for text in hosts for port in _ports(text)}) if networks else []
+    ports = sorted({one.port for one in _addresses.known(hosts) if one.scheme == "tcp"}) if networks else []
     if networks and not ports:
         refusals.append("docker_listen_allowed_sources is given, but docker_listen_addresses has no tcp address to guard. Leave it out.")
     return {"refusals": refusals, "ports": [] if refusals else ports, "ip": _of_version(4, networks), "ip6": _of_version(6, networks)}
@@ -48,16 +47,6 @@ def _network(text: str) -> Network:
     except ValueError:
         raise ValueError(f"docker_listen_allowed_sources has '{text}', which is no address or network. Give one like 10.0.0.5 or 10.0.0.0/24.") from None
     raise ValueError(f"docker_listen_allowed_sources has '{text}', an address with a network's length. Give {loose.ip} or {loose.network}.")
-
-
-def _ports(text: str) -> t.Iterator[int]:
-    try:
-        address = _addresses.parse(text)
-    except DrydockError:
-        # The module refuses it, with the reason.
-        return
-    if address.scheme == "tcp":
-        yield address.port
 
 
 def _of_version(version: int, networks: t.Iterable[Network]) -> list[str]:
