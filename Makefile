@@ -9,7 +9,7 @@ export MOLECULE_GLOB := molecule/*/molecule.yml
 export LC_ALL := C.UTF-8
 export ANSIBLE_HOME := $(CURDIR)/.ansible
 
-.PHONY: help setup demo demo-clean bench bench-idle test test-all lint unit mutants scenario faults clean
+.PHONY: help setup demo demo-clean bench bench-idle test test-all lint docs docs-site changelog ecosystem unit mutants scenario faults cores clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -36,8 +36,20 @@ test: setup ## all tests
 test-all: setup ## all tests, and the matrix of engines
 	@python3 tests/run.py --all
 
-lint: setup ## the linters only
-	@python3 tests/run.py yamllint ruff ruff-format ansible-lint
+lint: setup ## the quick linters only
+	@python3 tests/run.py yamllint ruff ruff-format reuse changelog readmes mypy shellcheck antsibull-docs ansible-lint
+
+docs: setup ## write the variables of the roles into their READMEs
+	@python3 tests/readmes.py
+
+docs-site: setup ## the documentation as a site, offline: .cache/site/build/html/index.html
+	@python3 tests/run.py site
+
+changelog: setup ## take changelogs/fragments into CHANGELOG.md
+	@antsibull-changelog release --update-existing
+
+ecosystem: setup ## the collection as others take it: tarball, Galaxy's importer, ansible-test sanity, other Pythons, the oldest and the newest ansible-core
+	@python3 tests/run.py galaxy site importer sanity target:3.9 target:3.14 controller:2.16 controller:2.21
 
 unit: setup ## the unit tests only
 	@python3 tests/run.py unit
@@ -50,6 +62,9 @@ scenario: setup ## one Molecule scenario: make scenario NAME=data_root
 
 faults: setup ## real power cuts and kills at every step of a move, and at ROUNDS=20 random moments; SEED=... repeats them
 	@python3 tests/faults $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SEED),--seed $(SEED)) $(if $(SUITE),--suite $(SUITE))
+
+cores: setup ## scenario awx with the oldest and the newest ansible-core, 2.16 and 2.21
+	@python3 tests/ecosystem/jobs.py
 
 clean: ## remove all lab hosts of this checkout
 	@molecule/lab/remove.sh

@@ -10,6 +10,7 @@ import json
 import subprocess
 import typing as t
 
+import forked  # noqa: F401  before a test imports anything of a collection
 import pytest
 
 

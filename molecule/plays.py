@@ -14,14 +14,14 @@ import re
 import subprocess
 import typing as t
 
+import forked
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-from running import INVENTORY, connect
+from running import EPHEMERAL, INVENTORY, connect
 
 SCENARIO = pathlib.Path(os.environ["MOLECULE_SCENARIO_DIRECTORY"])
-EPHEMERAL = pathlib.Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"])
 CA = EPHEMERAL / "ca"
 DAEMONS = ("bookworm", "trixie")
 SERVER = "/etc/docker/tls/server-cert.pem"
@@ -32,7 +32,7 @@ def converge(*options: str, **variables: t.Any) -> tuple[bool, dict[str, int], s
     file = EPHEMERAL / "variables.json"
     file.write_text(json.dumps(variables))
     words = ["ansible-playbook", "--inventory", str(INVENTORY), str(SCENARIO / "converge.yml"), "--extra-vars", f"@{file}", *options]
-    done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    done = forked.run(words, stderr=subprocess.STDOUT)
     changed = re.findall(r"^(\w+) +: ok=\d+ +changed=(\d+)", done.stdout, re.MULTILINE)
     return done.returncode == 0, {name: int(number) for name, number in changed}, done.stdout
 

@@ -15,12 +15,25 @@ import subprocess
 import time
 import typing as t
 
+import forked
 import testinfra
 
 from conftest import as_it_was
 
-INVENTORY = pathlib.Path(__file__).resolve().parent / "lab" / "inventory.py"
-PLAYBOOKS = pathlib.Path(__file__).resolve().parent.parent / "playbooks"
+HERE = pathlib.Path(__file__).resolve().parent
+PLAYBOOKS = HERE.parent / "playbooks"
+EPHEMERAL = pathlib.Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"])
+
+
+def _inventory() -> pathlib.Path:
+    """The lab's hosts in a file: each Ansible would run the script anew."""
+    listed = json.loads(subprocess.check_output([HERE / "lab" / "inventory.py"], text=True))
+    path = EPHEMERAL / "lab.json"
+    path.write_text(json.dumps({"lab": {"hosts": listed["_meta"]["hostvars"]}}))
+    return path
+
+
+INVENTORY = _inventory()
 
 
 def connect(name: str) -> t.Any:
@@ -45,10 +58,10 @@ def start_module(host: t.Any, arguments: str, module: str = "data_root", check: 
     :param path: a directory of commands that come before the machine's own.
     """
     variables = host.ansible.get_variables()
-    words = ["ansible", "--inventory", host.backend.ansible_inventory, variables["inventory_hostname"], "--module-name", f"drydock.dockerd.{module}"]
+    words = ["ansible", "--inventory", str(INVENTORY), variables["inventory_hostname"], "--module-name", f"drydock.dockerd.{module}"]
     words += ["--args", arguments, *(["--check"] if check else [])]
-    environment = {**os.environ, "ANSIBLE_CALLBACK_RESULT_FORMAT": "json", "PATH": f"{path}:{os.environ['PATH']}" if path else os.environ["PATH"]}
-    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment, start_new_session=True)
+    environment = {"ANSIBLE_CALLBACK_RESULT_FORMAT": "json", **({"PATH": f"{path}:{os.environ['PATH']}"} if path else {})}
+    return forked.start(words, environment, stdout=subprocess.PIPE)
 
 
 def end_of(process: subprocess.Popen[str]) -> dict[str, t.Any]:
@@ -141,28 +154,39 @@ class Play:
 
 def _group_of(target: str, group: str) -> pathlib.Path:
     """An inventory more, with one host in one group."""
-    path = pathlib.Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"]) / f"{group}.yml"
+    path = EPHEMERAL / f"{group}.yml"
     path.write_text(json.dumps({group: {"hosts": {target: {}}}}))
     return path
 
 
-def run_playbook(host: t.Any, name: str, variables: dict[str, t.Any], check: bool = False, inventory: str = "", target: str = "", group: str = "") -> Play:
-    """Run one of the collection's playbooks on a lab host, or on the target of another inventory.
+def start_playbook(target: str, name: str, variables: dict[str, t.Any], check: bool = False, inventory: str = "", group: str = "") -> subprocess.Popen[str]:
+    """Run one of the collection's playbooks on a host of an inventory, and do not wait for it.
 
     :param name: of a playbook of others the whole path, without its .yml, and
     :param group: the group that it wants the host in.
     """
-    target = target or host.ansible.get_variables()["inventory_hostname"]
-    words = ["ansible-playbook", "--inventory", inventory or str(host.backend.ansible_inventory), str(PLAYBOOKS / f"{name}.yml")]
+    words = ["ansible-playbook", "--inventory", inventory or str(INVENTORY), str(PLAYBOOKS / f"{name}.yml")]
     words += ["--inventory", str(_group_of(target, group))] if group else []
     words += ["--extra-vars", json.dumps({"target": target, **variables}), *(["--check"] if check else [])]
-    environment = {**os.environ, "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json"}
-    done = subprocess.run(words, capture_output=True, text=True, env=environment, check=False)
+    return forked.start(words, {"ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json"}, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def play_of(process: subprocess.Popen[str], target: str) -> Play:
+    """Wait for a playbook that was started."""
+    out, err = process.communicate()
     try:
         # What an action plugin says stands above.
-        told = json.loads(done.stdout[done.stdout.index("{\n") :])
+        told = json.loads(out[out.index("{\n") :])
     except ValueError:
-        raise AssertionError(done.stdout + done.stderr) from None
+        raise AssertionError(out + err) from None
     results = [task["hosts"][target] for play in told["plays"] for task in play["tasks"] if target in task["hosts"]]
-    failures = [one for result in results if result.get("failed") for one in result.get("results", [result]) if one.get("failed")]
-    return Play(done.returncode != 0, told["stats"][target]["changed"], " ".join(one["msg"] for one in failures))
+    # The first one's only: the collection's playbooks say it again at their end.
+    first = next((result for result in results if result.get("failed")), {"results": []})
+    failures = [one for one in first.get("results", [first]) if one.get("failed")]
+    return Play(process.returncode != 0, told["stats"][target]["changed"], " ".join(one["msg"] for one in failures))
+
+
+def run_playbook(host: t.Any, name: str, variables: dict[str, t.Any], check: bool = False, inventory: str = "", target: str = "", group: str = "") -> Play:
+    """Run a playbook on a lab host, or on the target of another inventory, and wait."""
+    target = target or host.ansible.get_variables()["inventory_hostname"]
+    return play_of(start_playbook(target, name, variables, check, inventory, group), target)

@@ -29,6 +29,7 @@ all:
           ansible_host: {name}
           ansible_python_interpreter: /usr/bin/python3
           lab_files: {files}
+          lab_containers: all
           docker_listen_addresses: [fd://, "tcp://{address}:2375"]
           docker_listen_allow_insecure: true
           docker_data_root_path: /mnt/data/docker

@@ -8,18 +8,22 @@
     run.py --all        and the matrix of engines
     run.py PART ...     these parts
 
-Parts run two at a time, those with lab hosts last; only the mutants, which use all processors, run alone.
+Parts run two at a time, those with lab hosts last: they need the images, which are built meanwhile. (Three at a time
+are too much for tests that strike at one moment.)
 
 A part fails when its command fails, and a part with tests when none was collected: Molecule passes a scenario whose tests or
-playbooks are missing with a warning. The output of each part is kept in .cache/logs and printed when it fails.
+playbooks are missing with a warning. A part that hangs is ended, and fails with what each of its processes did. The output of each
+part is kept in .cache/logs and printed when it fails.
 """
 
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import time
@@ -29,11 +33,18 @@ TOP = pathlib.Path(__file__).resolve().parent.parent
 LOGS = TOP / ".cache" / "logs"
 # Molecule's words for something that was not run although the scenario names it.
 MISSING = ("Missing playbook", "No tests found", "glob failed.", "Skipping, ")
+# The page is what its data say.
+CHANGELOG = "antsibull-changelog lint && antsibull-changelog generate --output .cache/c.md --output-format md && cmp .cache/c.md CHANGELOG.md"
 STREAMS = 2
+# Seconds for one part: twice what the longest takes on two processors that do nothing else.
+LIMIT = 1200
+# A command ends so that could not test anything here; the last line of its output is the reason.
+SKIPPED = 77
 # Those that take longest begin first, so that none of them runs alone in the end.
 LONGEST = (
-    *("unit", "molecule:tls", "molecule:crash", "molecule:options", "molecule:data_root", "faults", "molecule:firewall"),
-    *("molecule:local_socket", "molecule:tls_renewal", "molecule:sysv", "molecule:containers"),
+    *("molecule:awx", "molecule:engine", "molecule:rolling", "molecule:upgrade", "molecule:report"),
+    *("molecule:tls", "molecule:crash", "molecule:options", "molecule:data_root", "faults", "molecule:firewall"),
+    *("molecule:examples", "molecule:refusals", "molecule:listen", "molecule:local_socket", "molecule:tls_renewal", "molecule:sysv"),
 )
 
 
@@ -53,8 +64,8 @@ class Part:
 
     @property
     def is_alone(self) -> bool:
-        """Whether nothing may run beside it: the mutants use all processors, the matrix has hosts of a scenario's names."""
-        return self.name == "mutants" or self.name.startswith("matrix:")
+        """Whether nothing may run beside it: the matrix has hosts of a scenario's names."""
+        return self.name.startswith("matrix:")
 
 
 def matrix() -> list[Part]:
@@ -69,19 +80,37 @@ def matrix() -> list[Part]:
 def parts() -> list[Part]:
     scenarios = sorted(path.parent.name for path in TOP.glob("molecule/*/molecule.yml"))
     return [
+        # The quick ones first, beside the one that is not; behind them those that take longest.
+        Part("ansible-lint", ("ansible-lint", "--offline", "--profile", "production", "--exclude", "molecule/")),
         Part("yamllint", ("yamllint", "--strict", ".")),
         Part("ruff", ("ruff", "check", ".")),
         Part("ruff-format", ("ruff", "format", "--check", ".")),
-        Part("ansible-lint", ("ansible-lint", "--offline", "--profile", "production")),
+        Part("reuse", ("reuse", "lint")),
+        Part("changelog", ("sh", "-c", CHANGELOG)),
+        Part("readmes", ("python3", "tests/readmes.py", "--check")),
+        Part("mypy", ("mypy", "--cache-dir", ".cache/mypy")),
+        Part("shellcheck", ("sh", "-c", "git ls-files -z '*.sh' .ci/run | xargs -0 shellcheck --external-sources")),
+        Part("antsibull-docs", ("antsibull-docs", "lint-collection-docs", "--plugin-docs", "--validate-collection-refs=self", ".")),
         Part("unit", ("pytest", "-q", "tests/unit"), has_tests=True),
+        Part("images", ("molecule/lab/images.sh",)),
         Part("mutants", ("python3", "tests/mutants")),
+        Part("sanity", ("python3", "tests/ecosystem/sanity.py")),
+        # Most of its time is ansible-playbook --syntax-check of each playbook: too long for 'make lint'.
+        Part("ansible-lint:molecule", ("ansible-lint", "--offline", "--profile", "production", "molecule/")),
+        Part("galaxy", ("pytest", "-q", "tests/ecosystem"), has_tests=True),
+        Part("site", ("python3", "tests/ecosystem/site.py")),
+        Part("importer", ("python3", "tests/ecosystem/importer.py")),
+        Part("target:3.9", ("python3", "tests/ecosystem/target.py", "3.9"), has_tests=True),
+        Part("target:3.14", ("python3", "tests/ecosystem/target.py", "3.14"), has_tests=True),
+        # The oldest and the newest ansible-core; the development environment has one between them.
+        *(Part(f"controller:{core}", ("python3", "tests/ecosystem/controller.py", core), has_tests=True) for core in ("2.16", "2.21")),
         *(Part(f"molecule:{name}", ("molecule", "test", "--scenario-name", name), has_tests=True) for name in scenarios),
         Part("faults", ("python3", "tests/faults", "--short"), has_tests=True),
     ]
 
 
-def run(part: Part) -> tuple[bool, int, int]:
-    """Run a part; returns whether it passed, and how many tests passed and failed."""
+def run(part: Part) -> tuple[str, int, int]:
+    """Run a part; returns how it went, and how many tests passed and failed."""
     log = LOGS / f"{part.name.replace(':', '-')}.log"
     reports = LOGS / f"{part.name.replace(':', '-')}.reports"
     reports.mkdir(parents=True, exist_ok=True)
@@ -94,13 +123,22 @@ def run(part: Part) -> tuple[bool, int, int]:
         "LAB_SUITES": part.suites,
         "PYTHONPATH": os.environ["ANSIBLE_COLLECTIONS_PATH"],
         "PYTHONDONTWRITEBYTECODE": "1",
+        # Whoever is ended says where it was.
+        "PYTHONFAULTHANDLER": "1",
         "NO_COLOR": "1",
         "ANSIBLE_NOCOLOR": "1",
     }
     with open(log, "w", encoding="utf-8") as stream:
-        rc = subprocess.run(part.command, cwd=TOP, env=environment, stdin=subprocess.DEVNULL, stdout=stream, stderr=subprocess.STDOUT, check=False).returncode
+        process = subprocess.Popen(part.command, cwd=TOP, env=environment, stdin=subprocess.DEVNULL, stdout=stream, stderr=subprocess.STDOUT)
+        try:
+            rc = process.wait(LIMIT)
+        except subprocess.TimeoutExpired:
+            stream.write(f"\nno end within {LIMIT} s; what there was of it, and where:\n{end(reports)}")
+            rc = process.wait()
     passed, failed = count(reports)
-    text = log.read_text(encoding="utf-8", errors="replace")
+    text = log.read_text(encoding="utf-8", errors="replace") + "".join(path.read_text() for path in sorted(reports.glob("*.stack")))
+    if rc == SKIPPED:
+        return f"SKIP ({text.strip().splitlines()[-1]})", 0, 0
     good = rc == 0 and not failed
     if part.has_tests and not passed:
         text += "\nno test was collected\n"
@@ -111,7 +149,35 @@ def run(part: Part) -> tuple[bool, int, int]:
         good = False
     if not good:
         print(f"{text}\n", end="", flush=True)
-    return good, passed, failed
+    return "PASS" if good else "FAIL", passed, failed
+
+
+def processes(reports: pathlib.Path) -> list[int]:
+    """All that a part has started and that is still there: no matter whose children they are now, its reports are in their environment."""
+    found = []
+    for path in pathlib.Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):
+            if f"DRYDOCK_REPORTS={reports}".encode() in path.read_bytes().split(b"\0"):
+                found.append(int(path.parent.name))
+    return sorted(found)
+
+
+def end(reports: pathlib.Path) -> str:
+    """End all processes of a part; returns a line for each: its id, its parent's, its state, what it waits for in the kernel, its command."""
+    lines = []
+    for pid in processes(reports):
+        with contextlib.suppress(OSError):
+            entry = pathlib.Path(f"/proc/{pid}")
+            state, parent = (entry / "stat").read_text().rpartition(")")[2].split()[:2]
+            command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            lines.append(f"{pid:>8} {parent:>8} {state} {(entry / 'wchan').read_text():<24} {command[:300]}\n")
+    # The first asks those in Python or Go for where they are.
+    for number in (signal.SIGABRT, signal.SIGKILL):
+        for pid in processes(reports):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+        time.sleep(5)
+    return "".join(lines)
 
 
 def count(reports: pathlib.Path) -> tuple[int, int]:
@@ -124,14 +190,14 @@ def count(reports: pathlib.Path) -> tuple[int, int]:
     return passed, failed
 
 
-def timed(part: Part) -> tuple[str, float, bool, int, int]:
-    """Run a part and say how it went: its name, seconds, whether it passed, and how many tests passed and failed."""
+def timed(part: Part) -> tuple[str, float, str, int, int]:
+    """Run a part and say how it went: its name, seconds, PASS, FAIL or SKIP, and how many tests passed and failed."""
     print(f"{part.name} ...\n", end="", flush=True)
     began = time.monotonic()
-    good, passed, failed = run(part)
+    result, passed, failed = run(part)
     seconds = time.monotonic() - began
-    print(f"{part.name:<24} {'PASS' if good else 'FAIL'} {seconds:>7.1f} s  {f'{passed} tests' if part.has_tests else ''}\n", end="", flush=True)
-    return part.name, seconds, good, passed, failed
+    print(f"{part.name:<24} {result[:4]} {seconds:>7.1f} s  {f'{passed} tests' if part.has_tests else result[5:]}\n", end="", flush=True)
+    return part.name, seconds, result, passed, failed
 
 
 def main(arguments: list[str]) -> int:
@@ -148,9 +214,9 @@ def main(arguments: list[str]) -> int:
         rows += [timed(part) for part in chosen if part.is_alone]
         rows += pool.map(timed, [part for part in chosen if part.has_hosts])
     print("\npart                     result  seconds")
-    for name, seconds, good, _passed, _failed in rows:
-        print(f"{name:<24} {'PASS' if good else 'FAIL'}  {seconds:>8.1f}")
-    bad_parts = sum(not good for _name, _seconds, good, _passed, _failed in rows)
+    for name, seconds, result, _passed, _failed in rows:
+        print(f"{name:<24} {result[:4]}  {seconds:>8.1f}  {result[5:]}".rstrip())
+    bad_parts = sum(result == "FAIL" for _name, _seconds, result, _passed, _failed in rows)
     failed = max(sum(row[4] for row in rows), bad_parts)
     print(f"{'all of it':<24}       {time.monotonic() - began:>8.1f}")
     print(f"\n{sum(row[3] for row in rows)} passed, {failed} failed")

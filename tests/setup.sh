@@ -10,6 +10,7 @@ cd "$(dirname "$0")/.."
 missing=
 command -v mmdebstrap >/dev/null || missing="$missing mmdebstrap"
 command -v rsync >/dev/null || missing="$missing rsync"
+command -v shellcheck >/dev/null || missing="$missing shellcheck"
 python3 -c 'import ensurepip, venv' 2>/dev/null || missing="$missing python3-venv"
 if [ -n "$missing" ]; then
     if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
@@ -22,6 +23,7 @@ if [ -n "$missing" ]; then
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
 fi
 
+# shellcheck disable=SC3013  # every sh of Debian has it
 if ! [ -e .venv/ready ] || [ tests/requirements.txt -nt .venv/ready ]; then
     echo "making the virtual environment .venv" >&2
     python3 -m venv .venv

@@ -24,11 +24,16 @@ docker create --name "$name" --hostname "${name##*-}" --label "drydock-lab=$pref
     --cap-add ALL --cap-drop SYS_RESOURCE --device-cgroup-rule 'a *:* rwm' --cgroupns private \
     --security-opt seccomp=unconfined --security-opt apparmor=unconfined --security-opt systempaths=unconfined \
     "$image" "$first" >/dev/null
+# The programs that fill it and look at it.
+tar --create --directory "$here" --mode 0755 --owner 0 --group 0 --transform 's/^host\.py$/lab-host/' host.py compare.py | docker cp - "$name:/usr/local/bin" >/dev/null 2>&1
 [ "$first" = /init.sh ] || docker cp "$here$first" "$name:$first" >/dev/null 2>&1
 docker start "$name" >/dev/null
 for _ in $(seq 120); do
     case $(docker exec "$name" /init.sh state 2>/dev/null || true) in
-        running | degraded) exec docker exec "$name" docker info --format 'docker {{.ServerVersion}}' ;;
+        running | degraded)
+            docker exec "$name" sh -c 'command -v dockerd' >/dev/null || exit 0
+            exec docker exec "$name" docker info --format 'docker {{.ServerVersion}}'
+            ;;
     esac
     sleep 0.5
 done

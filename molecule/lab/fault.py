@@ -33,7 +33,6 @@ import subprocess
 import sys
 import time
 
-sys.path.insert(0, "/usr/local/lib")
 import compare
 import lab_host
 from lab_host import docker

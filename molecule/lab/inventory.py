@@ -31,9 +31,11 @@ def main() -> None:
             "ansible_host": f"{prefix}-{scenario.name}-{platform['name']}",
             "ansible_python_interpreter": "/usr/bin/python3",
             "lab_prefix": prefix,
-            "lab_image": subprocess.check_output([HERE / "image.sh", suite], text=True).strip(),
+            "lab_image": subprocess.check_output([HERE / ("bare.sh" if platform.get("bare") else "image.sh"), suite], text=True).strip(),
             "lab_disk": platform.get("disk", "4G"),
-            "lab_files": platform.get("files", 200),
+            # Little for a daemon to start, where nothing depends on what it runs.
+            "lab_files": 20 if platform.get("light") else 200,
+            "lab_containers": "few" if platform.get("light") else "all",
         }
     print(json.dumps({"lab": {"hosts": list(hosts)}, "_meta": {"hostvars": hosts}}))
 

@@ -2,10 +2,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # SPDX-FileCopyrightText: drydock.dockerd contributors
 #
-# Remove all lab instances of this checkout and their disks.
+# Remove a lab instance of this checkout and its disk, or without a name all of them; prints what was removed.
+#
+#   molecule/lab/remove.sh [NAME]
 set -eu
 prefix=$("$(dirname "$0")/prefix.sh")
-containers=$(docker ps --all --quiet --filter "label=drydock-lab=$prefix")
+containers=$(docker ps --all --quiet --filter "label=drydock-lab=$prefix" ${1:+--filter "name=^$1\$"})
+# shellcheck disable=SC2086  # a list of names
 [ -z "$containers" ] || docker rm --force --volumes $containers
-volumes=$(docker volume ls --quiet --filter "label=drydock-lab=$prefix")
+volumes=$(docker volume ls --quiet --filter "label=drydock-lab=$prefix" ${1:+--filter "name=^$1-lib\$"})
+# shellcheck disable=SC2086  # a list of names
 [ -z "$volumes" ] || docker volume rm --force $volumes

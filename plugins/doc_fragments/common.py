@@ -108,6 +108,10 @@ options:
     type: bool
     default: false
 attributes:
+  action_group:
+    description: Use C(group/drydock.dockerd.all) in C(module_defaults) to set defaults for this module.
+    support: full
+    membership: [drydock.dockerd.all]
   check_mode:
     description: Can run in check mode without changing anything.
     support: full

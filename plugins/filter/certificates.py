@@ -8,6 +8,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible.errors import AnsibleFilterError
+from ansible_collections.drydock.dockerd.plugins.module_utils._errors import DrydockError
 from ansible_collections.drydock.dockerd.plugins.plugin_utils import _tls
 
 
@@ -15,7 +16,7 @@ def certificates_names(asked: t.Any, listens: t.Any, facts: dict[str, t.Any], kn
     """The alternative names of a host's certificate."""
     try:
         return _tls.names(asked, listens, facts, known)
-    except ValueError as exc:
+    except DrydockError as exc:
         raise AnsibleFilterError(str(exc)) from exc
 
 

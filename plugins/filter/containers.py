@@ -7,31 +7,41 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible.errors import AnsibleFilterError
 from ansible.module_utils.parsing.convert_bool import boolean
+from ansible_collections.drydock.dockerd.plugins.module_utils._errors import DrydockError
 from ansible_collections.drydock.dockerd.plugins.plugin_utils import _wanted
 
 
 def containers_archives(listed: t.Any) -> list[str]:
     """Paths of the archives that a list of containers names."""
-    return [str(item["image_archive"]) for item in _call(_wanted.to_list, listed) if isinstance(item, dict) and item.get("image_archive")]
+    try:
+        items = _wanted.to_list(listed)
+    except DrydockError:
+        # The plan says why.
+        return []
+    return [str(item["image_archive"]) for item in items if isinstance(item, dict) and item.get("image_archive")]
 
 
 def containers_plan(listed: t.Any, now: dict[str, t.Any], purge: t.Any, check: bool = False) -> dict[str, t.Any]:
     """What has to be done, or why nothing may be."""
-    return _call(lambda: _wanted.plan(listed, now, boolean(purge) if str(purge).strip() else False, check))
+    try:
+        return _wanted.plan(listed, now, _is_true(purge), check)
+    except DrydockError as exc:
+        return {"refusals": [str(exc)]}
 
 
 def containers_trouble(listed: t.Any, before: list[dict[str, t.Any]], after: list[dict[str, t.Any]]) -> list[str]:
     """A sentence for each container that does not run as its policy says."""
-    return _call(_wanted.trouble, listed, before, after)
+    return _wanted.trouble(listed, before, after)
 
 
-def _call(function: t.Callable[..., t.Any], *arguments: t.Any) -> t.Any:
+def _is_true(purge: t.Any) -> bool:
+    if purge is None or not str(purge).strip():
+        return False
     try:
-        return function(*arguments)
-    except (ValueError, TypeError) as exc:
-        raise AnsibleFilterError(str(exc)) from exc
+        return boolean(purge)
+    except TypeError as exc:
+        raise DrydockError("variable-value", f"docker_containers_purge is {purge!r}.", "Give true or false.") from exc
 
 
 class FilterModule:

@@ -61,10 +61,12 @@ def parse(text: str) -> Address:
     if scheme == "unix":
         path = rest or "/var/run/docker.sock"
         if not path.startswith("/"):
-            raise DrydockError(f"Listen address '{text}' is not an absolute path.", "Write it as unix:///run/docker.sock.")
+            raise DrydockError("address", f"Listen address '{text}' is not an absolute path.", "Write it as unix:///run/docker.sock.")
         return Address(text, "unix", path=path)
     if scheme != "tcp":
-        raise DrydockError(f"Listen address '{text}' has the scheme '{scheme}', which dockerd on Linux cannot serve.", "Use fd://, unix:// or tcp://.")
+        raise DrydockError(
+            "address", f"Listen address '{text}' has the scheme '{scheme}', which dockerd on Linux cannot serve.", "Use fd://, unix:// or tcp://."
+        )
     host, port = _split_port(text, rest)
     return Address(text, "tcp", host=host or "localhost", port=port)
 
@@ -72,20 +74,20 @@ def parse(text: str) -> Address:
 def _split_port(text: str, rest: str) -> tuple[str, int]:
     way_out = "Write it as tcp://ADDRESS:PORT, for example tcp://10.0.0.5:2376."
     if "/" in rest:
-        raise DrydockError(f"Listen address '{text}' has a path.", way_out)
+        raise DrydockError("address", f"Listen address '{text}' has a path.", way_out)
     if rest.startswith("["):
         host, bracket, tail = rest[1:].partition("]")
         if not bracket or (tail and not tail.startswith(":")):
-            raise DrydockError(f"Listen address '{text}' has no closing bracket after its IPv6 address.", way_out)
+            raise DrydockError("address", f"Listen address '{text}' has no closing bracket after its IPv6 address.", way_out)
         port = tail[1:]
     elif rest.count(":") > 1:
-        raise DrydockError(f"Listen address '{text}' has an IPv6 address without brackets.", "Write it as tcp://[::1]:2376.")
+        raise DrydockError("address", f"Listen address '{text}' has an IPv6 address without brackets.", "Write it as tcp://[::1]:2376.")
     else:
         host, _colon, port = rest.partition(":")
     if not port:
         return host, DEFAULT_PORT
     if not (port.isascii() and port.isdigit()) or not 0 < int(port) < 65536:
-        raise DrydockError(f"Listen address '{text}' has the port '{port}'.", "A port is a number from 1 to 65535.")
+        raise DrydockError("address", f"Listen address '{text}' has the port '{port}'.", "A port is a number from 1 to 65535.")
     return host, int(port)
 
 

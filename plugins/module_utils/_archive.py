@@ -24,9 +24,11 @@ def contents(path: str) -> list[dict[str, t.Any]]:
         with tarfile.open(path) as archive:
             manifest, index = _load(archive, "manifest.json"), _load(archive, "index.json")
     except (OSError, EOFError, tarfile.TarError, ValueError) as exc:
-        raise DrydockError(f"The image archive {path} cannot be read: {exc}.", "Copy one there that 'docker save' has written.") from exc
+        raise DrydockError("image-missing", f"The image archive {path} cannot be read: {exc}.", "Copy one there that 'docker save' has written.") from exc
     if not isinstance(manifest, list):
-        raise DrydockError(f"The archive {path} has no manifest.json, so it holds no images.", "Copy one there that 'docker save' has written.")
+        raise DrydockError(
+            "image-missing", f"The archive {path} has no manifest.json, so it holds no images.", "Copy one there that 'docker save' has written."
+        )
     return images(manifest, index or {})
 
 

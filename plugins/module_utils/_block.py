@@ -114,6 +114,7 @@ def _said(name: str, text: str) -> t.Iterator[str]:
             continue
         if line.key not in ("ExecStartPre", "Environment"):
             raise DrydockError(
+                "init-script",
                 f"Drop-in {name} sets {line.key}, which only systemd knows, and this host runs SysV init.",
                 "Leave it out for this host; ExecStart, ExecStartPre and Environment work here.",
             )
@@ -135,6 +136,7 @@ def _literal(name: str, line: _unit.Line) -> list[str]:
     """The words of a line that means the same to a shell."""
     if re.search(r"[$%]", line.value) or line.value[:1] in "@-:+!":
         raise DrydockError(
+            "init-script",
             f"Drop-in {name} has '{line.key}={line.value}', with a prefix, variable or specifier that only systemd knows; this host runs SysV init.",
             "Write it without.",
         )
@@ -162,7 +164,9 @@ def options_of(command: t.Sequence[str], name: str) -> tuple[str, list[str]]:
     program, *options = _unit.without_keys(command, {"pidfile"})
     odd = next((word for word in options if not word or re.search(r"[\s*?\[\\]", word)), None)
     if odd is not None:
-        raise DrydockError(f"{name} has the word '{odd}', which docker's init script cannot hand to dockerd.", "Put that option into daemon.json.")
+        raise DrydockError(
+            "init-script", f"{name} has the word '{odd}', which docker's init script cannot hand to dockerd.", "Put that option into daemon.json."
+        )
     return program, options
 
 

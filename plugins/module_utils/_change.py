@@ -16,9 +16,9 @@ from ._errors import Refused
 from ._host import Host
 from ._journal import Journal
 from ._observe import State, observe
-from ._plan import Plan, Request, describe, make_plan
+from ._plan import Plan, Request, make_plan, step_diff
 from ._preflight import ERROR, WARNING, Finding, Forecast, preflight
-from ._transaction import locked, settle
+from ._transaction import settle
 from ._tree import human
 
 
@@ -30,17 +30,10 @@ def change(host: Host, request: Request, what: str, check_mode: bool, run: str =
     :raises Refused: preflight found errors; nothing was written.
     :raises DrydockError: it failed, and what was begun is undone.
     """
-    if check_mode:
-        return _change(host, request, check_mode=True)
-    with locked(host, what):
-        following = _worker.under_way(host, run)
-        if following:
-            return following
-        earlier = _worker.earlier_run(host)
-        return _change(host, request, check_mode=False, earlier=earlier, run=run)
+    return _worker.one_at_a_time(host, what, check_mode, run, lambda earlier: _change(host, request, check_mode, earlier, run))
 
 
-def _change(host: Host, request: Request, check_mode: bool, earlier: _worker.Earlier = (False, ""), run: str = "") -> dict[str, t.Any]:
+def _change(host: Host, request: Request, check_mode: bool, earlier: _worker.Earlier, run: str) -> dict[str, t.Any]:
     state = observe(host)
     plan, problems = make_plan(state, request, host.places.units, host.places.daemon_json)
     findings, forecast = preflight(host, state, plan, request, problems, check_mode)
@@ -89,8 +82,9 @@ def _forecast_words(plan: Plan, forecast: Forecast | None) -> str:
         return f"Would copy {human(forecast.changed_bytes)} in {forecast.changed_files:,} files to {targets} while everything runs."
     if plan.doomed:
         return f"Would remove {', '.join(one.path for one in plan.doomed)}."
-    effect = {"none": "not touch the daemon", "reload": "reload the daemon", "restart": "restart the daemon"}[plan.effect]
-    return f"Would write {', '.join(os.path.basename(change.path) for change in plan.files) or 'nothing'} and {effect}."
+    effects = {"reload": "reload the daemon", "restart": "restart the daemon", "start": "start the daemon for the first time"}
+    files = ", ".join(os.path.basename(change.path) for change in plan.files) or "nothing"
+    return f"Would write {files} and {effects.get(plan.effect, 'not touch the daemon')}."
 
 
 def diff(plan: Plan) -> list[dict[str, str]]:
@@ -98,7 +92,7 @@ def diff(plan: Plan) -> list[dict[str, str]]:
     if not plan.steps:
         return []
     files = [{"before_header": one.path, "after_header": one.path, "before": one.before or "", "after": one.after or ""} for one in plan.files]
-    return [*files, {"before_header": "steps", "after_header": "steps", "before": "", "after": describe(plan)}]
+    return [*files, step_diff(plan.steps)]
 
 
 __all__ = ("change", "diff")

@@ -38,7 +38,7 @@ def ask(host: Host, addresses: t.Iterable[str], settings: t.Mapping[str, t.Any])
 def wanted(host: Host) -> dict[str, t.Any] | None:
     """What has to be reached, None when nobody waits for that."""
     text = _files.read(host.places.confirm)
-    return None if text in (None, _GIVEN) else json.loads(text)
+    return None if text is None or text == _GIVEN else json.loads(text)
 
 
 def give(host: Host) -> None:

@@ -26,6 +26,10 @@ DEFAULT_ROOT = "/var/lib/containerd"
 _DOCKERS_NAMESPACES = ("moby", "plugins.moby")
 
 
+# What it makes below its root at its first start.
+DATABASE = "io.containerd.metadata.v1.bolt/meta.db"
+
+
 @dataclasses.dataclass(frozen=True)
 class Containerd:
     """What is known of it.

@@ -264,7 +264,9 @@ class Copier:
             except FileNotFoundError:
                 continue
             if not same and entry_of(ours) == self.trusted.get(path, entry_of(ours)):
-                raise DrydockError(f"The copy of {os.fsdecode(ours)} differs from it although its attributes are equal.", "Check the target's disk.")
+                raise DrydockError(
+                    "copy-differs", f"The copy of {os.fsdecode(ours)} differs from it although its attributes are equal.", "Check the target's disk."
+                )
 
     def _is_same(self, path: bytes, entry: Entry) -> bool:
         """Whether both sides of a path are equal, and ours did not change while it was read."""
@@ -287,7 +289,7 @@ class Copier:
         except OSError as exc:
             if exc.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise full_disk(self.source, self.target) from exc
-            raise DrydockError(f"Copying {self.source} to {self.target} failed at {os.fsdecode(exc.filename or '')}: {exc.strerror}.") from exc
+            raise DrydockError("copy-failed", f"Copying {self.source} to {self.target} failed at {os.fsdecode(exc.filename or '')}: {exc.strerror}.") from exc
         return missed
 
     def _calm(self, thread: int) -> None:
@@ -331,7 +333,7 @@ class Copier:
         self._fail_on_full_disk(result)
         if warm and result.rc in (_LINKS_CHANGED, _SOME_FAILED, _VANISHED):
             return result.rc == _VANISHED
-        raise DrydockError(f"Copying {self.source} to {self.target} failed (rsync rc {result.rc}): {result.words[-500:] or 'no message'}.")
+        raise DrydockError("copy-failed", f"Copying {self.source} to {self.target} failed (rsync rc {result.rc}): {result.words[-500:] or 'no message'}.")
 
     def _fail_on_full_disk(self, result: Result) -> None:
         if "No space left on device" in result.err or "Disk quota exceeded" in result.err:
@@ -358,6 +360,7 @@ class Copier:
         if differing:
             names = ", ".join(repr(os.fsdecode(path)) for path in sorted(differing)[:5])
             raise DrydockError(
+                "copy-differs",
                 f"The copy of {self.source} differs from it in {len(differing)} entries, among them {names}.",
                 "Something else may be writing below the old or the new root; find it and run again.",
             )
@@ -366,7 +369,9 @@ class Copier:
         for path in paths:
             ours, theirs = self._paths(path)
             if attributes(ours) != attributes(theirs):
-                raise DrydockError(f"Extended attributes of {os.fsdecode(theirs)} differ from the original's.", "Does the target's file system support them?")
+                raise DrydockError(
+                    "copy-differs", f"Extended attributes of {os.fsdecode(theirs)} differ from the original's.", "Does the target's file system support them?"
+                )
 
 
 def full_disk(source: str, target: str) -> DrydockError:
@@ -377,7 +382,7 @@ def full_disk(source: str, target: str) -> DrydockError:
     left = {path: entry for path, entry in listing(source).items() if path not in copy or not entry.looks_like(copy[path])}
     missing = totals(left).bytes - there.f_bavail * there.f_frsize
     what = f"about {human(missing)} are missing" if missing > 0 else f"its inodes are used up ({there.f_favail} free)"
-    return DrydockError(f"The file system of {target} is full: {what}.", "Make room there, or choose another target, and run again.")
+    return DrydockError("no-space", f"The file system of {target} is full: {what}.", "Make room there, or choose another target, and run again.")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -55,7 +55,7 @@ def parse(text: str | None, path: str) -> Settings:
         seen: dict[str, t.Any] = {}
         for key, value in pairs:
             if key in seen:
-                raise DrydockError(f"{path} has the key '{key}' twice, and dockerd silently takes the last one.", "Remove one of the two.")
+                raise DrydockError("json-invalid", f"{path} has the key '{key}' twice, and dockerd silently takes the last one.", "Remove one of the two.")
             seen[key] = value
         return seen
 
@@ -63,10 +63,14 @@ def parse(text: str | None, path: str) -> Settings:
         data = json.loads(text.lstrip("\ufeff"), object_pairs_hook=unique)
     except json.JSONDecodeError as exc:
         raise DrydockError(
-            f"{path} is not valid JSON: {exc.msg} at line {exc.lineno}, column {exc.colno}.", "It was left untouched; correct it by hand and run again."
+            "json-invalid",
+            f"{path} is not valid JSON: {exc.msg} at line {exc.lineno}, column {exc.colno}.",
+            "It was left untouched; correct it by hand and run again.",
         ) from exc
     if not isinstance(data, dict):
-        raise DrydockError(f"{path} holds a JSON {type(data).__name__}, not an object.", "It was left untouched; correct it by hand and run again.")
+        raise DrydockError(
+            "json-invalid", f"{path} holds a JSON {type(data).__name__}, not an object.", "It was left untouched; correct it by hand and run again."
+        )
     return data
 
 
@@ -101,6 +105,7 @@ def merge(current: Settings, owners: Owners, asks: t.Iterable[Ask]) -> tuple[Set
             if by and other != value and not (ask.owner == DATA_ROOT_OWNER and key in MOVED_KEYS):
                 conflicts.append(
                     DrydockError(
+                        "conflict",
                         f"daemon.json key '{key}' is {json.dumps(other)} by {by}, and owner '{ask.owner}' asks for {json.dumps(value)}.",
                         "Let one of the two go: remove the key from the file, or from what is asked.",
                     )

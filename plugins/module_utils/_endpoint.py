@@ -79,7 +79,9 @@ def engine_of(params: t.Mapping[str, t.Any]) -> Engine:
     try:
         scheme, host, port, path = _split(text)
     except ValueError as exc:
-        raise DrydockError(f"'{text}' is no address of a daemon that can be asked.", "Give unix:///path, or tcp://host:port with its client files.") from exc
+        raise DrydockError(
+            "endpoint-option", f"'{text}' is no address of a daemon that can be asked.", "Give unix:///path, or tcp://host:port with its client files."
+        ) from exc
     if scheme == "unix":
         return Engine(path, params["timeout"])
     secure = params["tls"] or params["validate_certs"] or scheme == "https"
@@ -107,7 +109,9 @@ def _name(text: str | None) -> str:
             return text or ""
     except UnicodeError:
         pass
-    raise DrydockError(f"tls_hostname '{text}' is no name that a certificate can have.", "Give one of the names in the server's certificate.")
+    raise DrydockError(
+        "endpoint-option", f"tls_hostname '{text}' is no name that a certificate can have.", "Give one of the names in the server's certificate."
+    )
 
 
 def unverified() -> ssl.SSLContext:
@@ -121,7 +125,7 @@ def unverified() -> ssl.SSLContext:
 def _context(params: t.Mapping[str, t.Any]) -> ssl.SSLContext:
     given = [params[name] for name in ("ca_path", "client_cert", "client_key") if params[name]]
     if bool(params["client_cert"]) != bool(params["client_key"]):
-        raise DrydockError(f"Of client_cert and client_key only {given[-1]} is given.", "A certificate needs its key; give both or none.")
+        raise DrydockError("endpoint-option", f"Of client_cert and client_key only {given[-1]} is given.", "A certificate needs its key; give both or none.")
     try:
         for path in given:
             # ssl does not say which of them is missing.
@@ -135,6 +139,7 @@ def _context(params: t.Mapping[str, t.Any]) -> ssl.SSLContext:
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     except OSError as exc:
         raise DrydockError(
+            "tls-unreadable",
             f"The client files {', '.join(given)} cannot be used: {_reason(exc)}.",
             "They have to be on the machine that asks, in PEM, the key without a password.",
         ) from exc
@@ -199,7 +204,7 @@ def seconds(moment: str) -> float:
     """One of the engine's moments as seconds since the epoch. Pure."""
     match = re.fullmatch(r"(\d+-\d+-\d+T\d+:\d+:\d+)(\.\d+)?(Z|[+-]\d+:\d+)", moment)
     if match is None:
-        raise DrydockError(f"The daemon tells the time as '{moment}'.", "That is no form that is known here.")
+        raise DrydockError("api-error", f"The daemon tells the time as '{moment}'.", "That is no form that is known here.")
     zone = "+00:00" if match[3] == "Z" else match[3]
     return datetime.datetime.fromisoformat(match[1] + zone).timestamp() + float(match[2] or 0)
 

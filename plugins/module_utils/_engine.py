@@ -89,13 +89,13 @@ class Engine:
             answer = connection.getresponse()
             body = answer.read()
         except (OSError, http.client.HTTPException) as exc:
-            raise EngineError(f"The daemon does not answer on {self.where}: {exc}.") from exc
+            raise EngineError("api-silent", f"The daemon does not answer on {self.where}: {exc}.") from exc
         finally:
             connection.close()
         if answer.status >= 300 and answer.status != 304:
             data = _decode(body)
             words = data.get("message", "") if isinstance(data, dict) else body.decode(errors="replace").strip()
-            raise EngineError(f"The daemon answered {method} {path} with {answer.status}: {words}")
+            raise EngineError("api-error", f"The daemon answered {method} {path} with {answer.status}: {words}")
         return body
 
 

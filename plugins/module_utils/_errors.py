@@ -3,7 +3,7 @@
 
 # Private to this collection: no promise is made to other users of it.
 
-"""The one family of exceptions that the modules turn into messages."""
+"""The one family of exceptions that the modules turn into messages, and the form of these messages."""
 
 from __future__ import annotations
 
@@ -11,17 +11,19 @@ from __future__ import annotations
 class DrydockError(Exception):
     """One sentence for a person, and what to do about it.
 
+    :param id: by which the catalogue for users has cause and cure; errors with the same cure share it.
     :param sentence: names the value and the reason.
     :param hint: the way out, a sentence of its own, or an empty string.
     """
 
-    def __init__(self, sentence: str, hint: str = "") -> None:
-        super().__init__(sentence)
+    def __init__(self, id: str, sentence: str, hint: str = "") -> None:
+        super().__init__(id, sentence, hint)
+        self.id = id
         self.sentence = sentence
         self.hint = hint
 
     def __str__(self) -> str:
-        return f"{self.sentence} {self.hint}".strip()
+        return message(self.id, self.sentence, self.hint)
 
 
 class CommandFailed(DrydockError):
@@ -33,7 +35,24 @@ class EngineError(DrydockError):
 
 
 class Refused(DrydockError):
-    """Preflight found errors; nothing was written."""
+    """Preflight found errors; nothing was written. In its words each finding has an id of its own."""
+
+    def __init__(self, words: str) -> None:
+        super().__init__("", words)
 
 
-__all__ = ("CommandFailed", "DrydockError", "EngineError", "Refused")
+def message(id: str, sentence: str, hint: str = "") -> str:
+    """What a person sees of an error: the sentence, the way out, and the id in brackets."""
+    words = f"{sentence} {hint}".strip()
+    return f"{words} [{id}]" if id else words
+
+
+def wrapping(cause: Exception, id: str, sentence: str, hint: str = "") -> DrydockError:
+    """An error that tells of another one. It keeps the id of its cause, because the cure depends on that.
+
+    :param id: where the cause has none.
+    """
+    return DrydockError((cause.id if isinstance(cause, DrydockError) else "") or id, sentence, hint)
+
+
+__all__ = ("CommandFailed", "DrydockError", "EngineError", "Refused", "message", "wrapping")

@@ -32,7 +32,6 @@ import time
 import typing as t
 
 from . import _probe
-from ._errors import DrydockError
 from ._held import still_held
 
 # Entries of ours directly below a data root: never copied, so never reported.
@@ -61,7 +60,7 @@ _ELSEWHERE, _GONE = b"/", b""
 _INODE = {1: struct.Struct("=I"), 0x81: struct.Struct("=Q")}
 
 
-class Unavailable(DrydockError):
+class Unavailable(Exception):
     """Why changes cannot be tracked here."""
 
 

@@ -192,8 +192,8 @@ def remove_tree(path: str, keep: t.Container[str] = ()) -> None:
     """
     device = os.lstat(path).st_dev
     directories = [path]
-    for one in directories:
-        with os.scandir(one) as entries:
+    while directories:
+        with os.scandir(directories.pop()) as entries:
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
                     if entry.stat(follow_symlinks=False).st_dev != device:

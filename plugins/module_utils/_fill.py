@@ -95,7 +95,7 @@ class _Filling:
         # The pool waits for its threads whatever ends this: nobody writes behind the caller's back.
         with concurrent.futures.ThreadPoolExecutor(_THREADS, "drydock-fill") as pool:
             try:
-                for done in concurrent.futures.as_completed([pool.submit(self._work, parts) for _ in range(_THREADS)]):
+                for done in concurrent.futures.as_completed([pool.submit(self._work, parts) for _thread in range(_THREADS)]):
                     done.result()
             except BaseException:
                 self.ended.set()

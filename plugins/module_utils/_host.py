@@ -132,7 +132,7 @@ class Host:
         """
         result = self.run(*argv, timeout=timeout, stdin=stdin)
         if result.rc != 0:
-            raise CommandFailed(f"'{' '.join(argv)}' failed (rc {result.rc}): {result.words or 'no message'}.")
+            raise CommandFailed("command-failed", f"'{' '.join(argv)}' failed (rc {result.rc}): {result.words or 'no message'}.")
         return result
 
 

@@ -3,7 +3,7 @@
 
 # Private to this collection: no promise is made to other users of it.
 
-"""The observed state as the tree that daemon_info returns. Pure."""
+"""The observed state as the tree that daemon_info returns. Pure, but for the look at what is around the daemon."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ import json
 import os
 import typing as t
 
-from . import _benchmark, _mounts, _unit
+from . import _benchmark, _disks, _mounts, _sockets, _unit
+from ._attempt import read_certificate
+from ._host import Host
+from ._notes import Past
 from ._observe import Container, State, addresses
 from ._plan import differing_keys
 
@@ -31,7 +34,10 @@ def describe(state: State, output: t.Mapping[str, list[str]] | None = None) -> d
         "data_root": state.data_root,
         "data_root_mount": {"point": mount.point, "fstype": mount.fstype, "source": mount.source} if mount else {},
         "storage_driver": state.info.get("Driver", ""),
+        "image_store": ("containerd" if state.snapshotter else "docker") if state.info else "",
+        "containerd_root": state.containerd.root if state.containerd else "",
         "live_restore": bool(state.info.get("LiveRestoreEnabled")),
+        "time": state.info.get("SystemTime", ""),
         "command": state.unit.command,
         "unit": state.unit.fragment,
         "drop_ins": {"ours": sorted(state.unit.ours), "foreign": [path for path in state.unit.texts if path != state.unit.fragment]},
@@ -41,6 +47,7 @@ def describe(state: State, output: t.Mapping[str, list[str]] | None = None) -> d
         "pending": _pending(state, effective),
         "rewritten": list(state.rewritten),
         "cis": _benchmark.judge(state),
+        "moves": [_move(one) for one in state.history],
         "containers": [
             describe_container(one, (output or {}).get(one.id, [])) for one in sorted(state.inventory.containers.values(), key=lambda one: one.name)
         ],
@@ -48,6 +55,29 @@ def describe(state: State, output: t.Mapping[str, list[str]] | None = None) -> d
         "volumes": list(state.inventory.volumes),
         "networks": sorted(state.inventory.networks.values()),
     }
+
+
+def look_around(host: Host, state: State, *, measure: bool) -> dict[str, t.Any]:
+    """What only the kernel and the disks know: sockets, certificates, file systems, sizes.
+
+    :param measure: count what the roots take.
+    """
+    images = state.containerd.root if state.containerd and state.snapshotter else ""
+    return {
+        "listening": _sockets.describe(state, _sockets.of(state.pid)) if state.pid else [],
+        "certificates": [
+            {"key": key, "path": path, **read_certificate(path), "read": path in state.certificates and path not in state.changed_certificates}
+            for key, path in _certificates_of(state)
+        ],
+        "file_systems": _disks.file_systems(state.mounts, {"data-root": state.data_root, "containerd": images}),
+        "data_root_bytes": _disks.size(host, state.data_root) if measure else None,
+        "containerd_root_bytes": _disks.size(host, images) if measure else None,
+    }
+
+
+def _certificates_of(state: State) -> t.Iterator[tuple[str, str]]:
+    settings = state.in_force if state.pid else state.effective(state.daemon_json, state.unit.ours)
+    return ((key, str(settings[key])) for key in ("tlscacert", "tlscert") if settings.get(key))
 
 
 def _config(state: State, effective: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
@@ -77,6 +107,13 @@ def _pending(state: State, effective: dict[str, t.Any]) -> list[str]:
     return [*found, *(f"{path} was changed since the daemon was started" for path in (*state.changed_certificates, *state.newer))]
 
 
+def _move(one: Past) -> dict[str, t.Any]:
+    """A move that was made; what nobody measured is null."""
+    measured = dict.fromkeys(("ended", "bytes", "files", "downtime_seconds", "forecast_seconds"))
+    paths = {"tree": one.tree, "source": one.origin, "target": one.root, "kept": one.kept if one.is_there else "", "restored": one.restored, "run": one.run}
+    return {**paths, "phases": [], **measured, **one.record}
+
+
 def describe_container(one: Container, log: list[str]) -> dict[str, t.Any]:
     """One container for playbooks and reports."""
     return {
@@ -94,4 +131,4 @@ def describe_container(one: Container, log: list[str]) -> dict[str, t.Any]:
     }
 
 
-__all__ = ("describe", "describe_container")
+__all__ = ("describe", "describe_container", "look_around")

@@ -76,7 +76,9 @@ class Journal:
         except OSError as exc:
             shutil.rmtree(self.directory, ignore_errors=True)
             raise DrydockError(
-                f"There is no room for a journal of {JOURNAL_ROOM >> 20} MiB in {self._host.places.state}: {exc.strerror}.", "Free that much and run again."
+                "no-journal-space",
+                f"There is no room for a journal of {JOURNAL_ROOM >> 20} MiB in {self._host.places.state}: {exc.strerror}.",
+                "Free that much and run again.",
             ) from exc
         _files.write(os.path.join(self.directory, "plan.json"), json.dumps(plan), 0o600)
 

@@ -30,6 +30,7 @@ class Past:
     :param kept: where the old data were set aside; empty when they were not kept, or are gone.
     :param inode: device and inode of that directory, so that nothing else is ever removed or used in its place.
     :param restored: it took back the move before it.
+    :param record: when that was, what moved, how long it took and what was forecast, for a report; empty when nobody noted it.
     """
 
     origin: str
@@ -39,6 +40,7 @@ class Past:
     restored: bool
     tree: str = "data-root"
     run: str = ""
+    record: t.Dict[str, t.Any] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def from_data(cls, data: dict[str, t.Any]) -> Past:

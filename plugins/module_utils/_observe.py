@@ -164,6 +164,20 @@ class State:
         return os.path.dirname(root) if remapped and re.fullmatch(r"\d+\.\d+", os.path.basename(root)) else root
 
     @property
+    def is_unused(self) -> bool:
+        """Whether the engine is there and was not used yet: it is down, nobody has said where its data are, and where they would be are none."""
+        asked = self.effective(self.daemon_json, self.unit.ours).get("data-root")
+        return not (self.pid or self.marker or asked) and holds_no_data(DEFAULT_DATA_ROOT)
+
+    @property
+    def containerd_is_unused(self) -> bool:
+        """The same of containerd."""
+        there = self.containerd
+        return (
+            there is not None and self.is_unused and not (there.pid or self.containerd_marker or os.path.exists(os.path.join(there.root, _containerd.DATABASE)))
+        )
+
+    @property
     def snapshotter(self) -> bool:
         """Whether images lie in containerd's store and not below the data root."""
         return any("io.containerd.snapshotter" in " ".join(pair) for pair in self.info.get("DriverStatus") or [])
@@ -182,6 +196,23 @@ class State:
     def changed_certificates(self) -> list[str]:
         """Certificate files that the running daemon has not read as they are now."""
         return _certificates.changed(self.certificates, self.in_force) if self.pid else []
+
+
+def holds_no_data(root: str) -> bool:
+    """Whether a data root has no container, volume or image in it: there is none yet, or dockerd has only just made it."""
+    below = _names(root)
+    # With mapped users the data lie one deeper, and dockerd makes nothing beside them.
+    mapped = any(re.fullmatch(r"\d+\.\d+", name) for name in below)
+    volumes = _names(root, "volumes") - {"metadata.db", "backingFsBlockDev"}
+    images = [name for driver in _names(root, "image") for name in _names(root, "image", driver, "imagedb", "content", "sha256")]
+    return not (mapped or _names(root, "containers") or volumes or images)
+
+
+def _names(*parts: str) -> set[str]:
+    try:
+        return set(os.listdir(os.path.join(*parts)))
+    except (FileNotFoundError, NotADirectoryError):
+        return set()
 
 
 def settled_settings(settled: t.Mapping[str, t.Any], pid: int, settings: dict[str, t.Any]) -> dict[str, t.Any]:
@@ -218,7 +249,9 @@ def observe(host: Host) -> State:
     inventory = Inventory({}, {}, (), {})
     device_volumes: frozenset[str] = frozenset()
     if pid and not socket:
-        raise DrydockError("The running daemon has no unix socket, so it cannot be changed safely.", "Add fd:// to its listen addresses and restart it.")
+        raise DrydockError(
+            "no-unix-socket", "The running daemon has no unix socket, so it cannot be changed safely.", "Add fd:// to its listen addresses and restart it."
+        )
     if socket:
         engine = Engine(socket)
         info = engine.get("/info")
@@ -330,6 +363,7 @@ __all__ = (
     "State",
     "addresses",
     "find_socket",
+    "holds_no_data",
     "inspect_containers",
     "observe",
     "process_identity",

@@ -11,6 +11,7 @@ import dataclasses
 import os
 import typing as t
 
+from ._errors import message
 from ._plan import Move, Plan
 from ._tree import human
 
@@ -49,6 +50,21 @@ class Outcome:
         return [one.kept for one in self.moved if one.kept]
 
 
+def record(outcome: Outcome, moved: Moved, now: float) -> dict[str, t.Any]:
+    """What the notes keep of a move. The closed journal has less, and only until the next change; outage and phases are those of the whole change.
+
+    What another process began and a recovery finished has no outage that anybody measured.
+    """
+    return {
+        "ended": int(now),
+        "bytes": moved.bytes,
+        "files": moved.files,
+        "downtime_seconds": outcome.downtime,
+        "forecast_seconds": outcome.forecast.get("outage_seconds"),
+        "phases": outcome.phases if outcome.downtime is not None else [],
+    }
+
+
 def report(plan: Plan, outcome: Outcome, planned: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     """The part of a module's result that only the doing of it shows.
 
@@ -85,6 +101,10 @@ def words(plan: Plan, outcome: Outcome) -> str:
             f"{'moved back' if one.move.restores else 'moved'} {human(one.bytes)} in {one.files:,} files from {one.move.source} to {one.move.target}"
             for one in outcome.moved
         ]
+    elif plan.packages:
+        parts.append(f"brought {plan.packages}")
+    elif outcome.applied == "start":
+        parts.append("started the daemon for the first time")
     elif outcome.applied == "restart":
         parts.append("restarted the daemon")
     elif outcome.applied == "reload":
@@ -98,7 +118,8 @@ def words(plan: Plan, outcome: Outcome) -> str:
     if outcome.kept:
         parts.append(f"the old {'copies are' if len(outcome.kept) > 1 else 'copy is'} kept in {' and '.join(outcome.kept)}")
     sentence = ", ".join(parts)
-    return " ".join([sentence[:1].upper() + sentence[1:] + ".", *outcome.failures])
+    sentence = sentence[:1].upper() + sentence[1:] + "."
+    return message("container-down", sentence, " ".join(outcome.failures)) if outcome.failures else sentence
 
 
-__all__ = ("Outcome", "report", "words")
+__all__ = ("Moved", "Outcome", "record", "report", "words")

@@ -19,6 +19,7 @@ from ._daemon_json import DATA_ROOT_OWNER, Ask, Owners
 from ._errors import DrydockError
 from ._notes import Past, inode_of
 from ._observe import State, addresses, find_socket
+from ._packages import Upgrade
 from ._service import CONTAINERD, SOCKET
 
 # What a drop-in template writes where the name of the marker file in the data root belongs.
@@ -142,7 +143,7 @@ class Side:
 class Plan:
     """All that applying, proving and undoing need, as plain data.
 
-    :param effect: none, reload or restart.
+    :param effect: none, reload, restart, or start: of an engine that was not used yet.
     :param why: what the running daemon does not have in force yet, a change each.
     :param owners: what each owner asks for from now on.
     :param move: of the data root, and
@@ -153,6 +154,7 @@ class Plan:
     :param confirm_timeout: within how many seconds.
     :param hides: keys with the values by which the images and containers that are there, if any, disappear from view, and others may appear.
     :param unit_files: the unit and the drop-ins of others.
+    :param packages: of the engine, that change their version in the outage.
     """
 
     files: t.Tuple[FileChange, ...]
@@ -177,6 +179,7 @@ class Plan:
     confirm_timeout: int = 0
     hides: t.Tuple[t.Tuple[str, str], ...] = ()
     unit_files: t.Tuple[str, ...] = ()
+    packages: t.Optional[Upgrade] = None
 
     @property
     def moves(self) -> list[Move]:
@@ -191,7 +194,7 @@ class Plan:
     @property
     def long(self) -> bool:
         """Whether it has to survive the module: it stops the daemon, or takes its time."""
-        return self.effect == "restart" or bool(self.prepares or self.doomed)
+        return self.effect in ("start", "restart") or bool(self.prepares or self.doomed or self.packages)
 
     @property
     def unit_changes(self) -> bool:
@@ -202,6 +205,7 @@ class Plan:
     def steps(self) -> list[str]:
         """The steps in order; an empty list changes nothing."""
         first = ["take back"] if any(move.base for move in self.moves) else []
+        first += ["download packages"] if self.packages else []
         first += ["warm copy"] if self.copies else []
         first += ["discard"] if self.doomed else []
         return [*first, *self._rest()]
@@ -209,6 +213,11 @@ class Plan:
     def _rest(self) -> list[str]:
         writes = [f"write {change.path}" if change.after is not None else f"remove {change.path}" for change in self.files]
         reload_units = ["reload units"] if self.unit_changes else []
+        # What has to be confirmed is committed only then: whatever dies meanwhile, the old configuration comes back.
+        start = ["start", "prove", "confirm", "commit"] if self.confirm else ["commit", "start", "prove"]
+        packages = ["install packages"] if self.packages else []
+        if self.effect == "start":
+            return ["hold", *writes, *reload_units, *start, "release"]
         if self.effect == "restart":
             # The hold brings the new command with it, and its release lets systemd read the rest: only limits, environment and the
             # like have to be read before the start, inside of the outage; and what guards an address, before that is opened.
@@ -219,11 +228,11 @@ class Plan:
             data = ["final copy"] if any(not move.rename for move in self.moves) else []
             data += ["rename"] if any(move.rename for move in self.moves) else []
             finish = ["finish"] if self.moves else []
-            # What has to be confirmed is committed only then: whatever dies meanwhile, the old configuration comes back.
-            start = ["start", "prove", "confirm", "commit"] if self.confirm else ["commit", "start", "prove"]
-            return ["hold", "stop", *data, *writes, *reload_units, *start, "release", *finish]
+            return ["hold", "stop", *data, *packages, *writes, *reload_units, *start, "release", *finish]
         if self.effect == "reload":
             return ["reloading", *writes, *reload_units, "reload", "prove values", "commit"]
+        if self.packages:
+            return ["hold", *packages, *writes, *reload_units, "commit", "release"]
         return [*writes, *reload_units, "commit"] if writes else []
 
     def to_data(self) -> dict[str, t.Any]:
@@ -246,6 +255,7 @@ class Plan:
                 "prepares": tuple(Move(**one) for one in data["prepares"]),
                 "doomed": tuple(Doomed(one["path"], tuple(one["inode"])) for one in data["doomed"]),
                 "history": tuple(Past.from_data(one) for one in data["history"]),
+                "packages": Upgrade(**data["packages"]) if data["packages"] else None,
                 "before": Side.from_data(data["before"]),
                 "after": Side.from_data(data["after"]),
                 "owners": {name: Ask(**ask) for name, ask in data["owners"].items()},
@@ -257,9 +267,9 @@ def make_plan(state: State, request: Request, units_directory: str, daemon_json_
     """Plan a request; returns the plan and what of the request contradicts what is there."""
     data, containerd = _aims(state, request)
     path = data.path
-    asks = [_with_sockets(_with_data_root_keys(ask, state, path), state) for ask in request.asks if _concerns(ask, request, data, containerd)]
+    asks = [_with_sockets(_with_data_root_keys(ask, state, data), state) for ask in request.asks if _concerns(ask, request, data, containerd)]
     if path and not any(ask.owner == DATA_ROOT_OWNER for ask in asks):
-        asks.append(_with_data_root_keys(Ask(DATA_ROOT_OWNER, {"data-root": path}), state, path))
+        asks.append(_with_data_root_keys(Ask(DATA_ROOT_OWNER, {"data-root": path}), state, data))
 
     settings, problems = _daemon_json.merge(state.daemon_json, state.owners, asks)
     fill = {_unit.COMMAND_MARK: _unit.quote(_unit.without_keys(state.unit.command, settings)), **_marks(state, data), **_marks(state, containerd)}
@@ -296,7 +306,7 @@ def make_plan(state: State, request: Request, units_directory: str, daemon_json_
             tuple(state.unit.effective(_dockers(drop_ins))),
             after,
             find_socket(addresses(after), systemd_socket),
-            path if data.moving and path else state.data_root,
+            path if path and (data.moving or data.unused) else state.data_root,
             commands[1],
             systemd_socket,
         ),
@@ -329,15 +339,15 @@ def _drop_in_changes(state: State, drop_ins: t.Mapping[str, str], units_director
 
 
 def _missing_marker(aim: _Aim) -> list[FileChange]:
-    """The marker of a root that is where it should be, and in use: only then is it known to be the right one."""
-    return [FileChange(os.path.join(aim.path, aim.marker), None, "")] if aim.path and aim.lacks_marker and aim.runs else []
+    """The marker of a root that is where it should be, and in use: only then is it known to be the right one. Or that is the first one."""
+    return [FileChange(os.path.join(aim.path, aim.marker), None, "")] if aim.path and aim.lacks_marker and (aim.runs or aim.unused) else []
 
 
 def _lost(aim: _Aim) -> t.Iterator[DrydockError]:
     """A root that is where it should be by its path, and is not there: without its marker it may be an empty mount point."""
     if aim.lacks_marker and not aim.runs and aim.known:
         sentence = f"The {aim.what} {aim.path} is not there: its daemon is down, and {aim.marker_before} is missing in it."
-        yield DrydockError(sentence, "Mount the right file system there and start the daemon, then run again.")
+        yield DrydockError("root-missing", sentence, "Mount the right file system there and start the daemon, then run again.")
 
 
 def _move(state: State, request: Request, aim: _Aim, run: str) -> Move:
@@ -408,13 +418,15 @@ def _marks(state: State, aim: _Aim) -> dict[str, str]:
     }
 
 
-def _with_data_root_keys(ask: Ask, state: State, path: str | None) -> Ask:
-    """Pin the storage driver beside data-root, so that no engine silently takes another one on the new root."""
-    if ask.owner != DATA_ROOT_OWNER or not path:
+def _with_data_root_keys(ask: Ask, state: State, aim: _Aim) -> Ask:
+    """Pin the storage driver beside a data-root that moves, so that no engine silently takes another one there; from then on it stays."""
+    if ask.owner != DATA_ROOT_OWNER or not aim.path:
         return ask
     driver = state.info.get("Driver", "")
-    pinned = {"storage-driver": driver} if driver and not state.snapshotter and "storage-driver" not in state.running_flags else {}
-    return dataclasses.replace(ask, settings={**ask.settings, "data-root": path, **pinned})
+    before = state.owners.get(DATA_ROOT_OWNER)
+    wanted = aim.moving or (before is not None and "storage-driver" in before.settings)
+    pins = wanted and driver and not state.snapshotter and "storage-driver" not in state.running_flags
+    return dataclasses.replace(ask, settings={**ask.settings, "data-root": aim.path, **({"storage-driver": driver} if pins else {})})
 
 
 def _mount_unit(state: State, path: str | None) -> str:
@@ -434,6 +446,7 @@ class _Aim:
 
     :param root: where it lies now.
     :param runs: its daemon runs.
+    :param unused: its daemon was never used, so that there is nothing to move.
     :param path: the root that is wanted, None to leave it alone.
     :param target: where a move or a copy goes.
     """
@@ -441,6 +454,7 @@ class _Aim:
     tree: str
     root: str
     runs: bool
+    unused: bool
     marker_before: str
     path: t.Optional[str] = None
     target: str = ""
@@ -467,19 +481,20 @@ class _Aim:
 
 def _aims(state: State, request: Request) -> tuple[_Aim, _Aim]:
     """What a request means for both trees; a new place gets a new marker."""
-    data = _Aim(DATA_ROOT, state.data_root, bool(state.pid), state.marker)
+    data = _Aim(DATA_ROOT, state.data_root, bool(state.pid), state.is_unused, state.marker)
     there = state.containerd
-    containerd = _Aim(CONTAINERD_ROOT, there.root if there else "", bool(there and there.pid), state.containerd_marker)
+    containerd = _Aim(CONTAINERD_ROOT, there.root if there else "", bool(there and there.pid), state.containerd_is_unused, state.containerd_marker)
     aims = []
     for aim, asked in ((data, request.path), (containerd, request.containerd_path)):
         aim = _aim(state, request, aim, os.path.normpath(asked) if asked else None)
         fresh = aim.path and (aim.moving or not aim.known)
         aims.append(dataclasses.replace(aim, marker=MARKER_PREFIX + uuid.uuid4().hex[:12] if fresh else aim.marker_before))
     if request.state in ("prepared", "cancelled") and not (request.path or request.containerd_path):
-        problem = DrydockError(f"State '{request.state}' needs to know the path.", "Set docker_data_root_path.")
+        problem = DrydockError("variable-value", f"State '{request.state}' needs to know the path.", "Set docker_data_root_path.")
         aims[0] = dataclasses.replace(aims[0], problems=(problem,))
     if request.containerd_path and not there:
         problem = DrydockError(
+            "no-containerd",
             f"containerd's root cannot move to {request.containerd_path}: this host has no containerd.service, its dockerd runs containerd itself.",
             "Leave out docker_data_root_containerd_path: that containerd keeps its data below the data root.",
         )
@@ -490,7 +505,7 @@ def _aims(state: State, request: Request) -> tuple[_Aim, _Aim]:
 def _aim(state: State, request: Request, aim: _Aim, path: str | None) -> _Aim:
     elsewhere = bool(path) and os.path.realpath(path or "/") != os.path.realpath(aim.root)
     if request.state == "relocated":
-        return dataclasses.replace(aim, path=path, target=path or "", moving=elsewhere)
+        return dataclasses.replace(aim, path=path, target=path or "", moving=elsewhere and not aim.unused)
     if request.state == "restored":
         return _aim_back(state, aim)
     if request.state == "cleaned":
@@ -506,14 +521,16 @@ def _aim(state: State, request: Request, aim: _Aim, path: str | None) -> _Aim:
 def _aim_back(state: State, aim: _Aim) -> _Aim:
     """Where the data were before the last outage that moved any."""
     if not state.history:
-        problem = DrydockError("No move of this host's data is known, so none can be taken back.", "Name the path, with state relocated.")
+        problem = DrydockError("nothing-to-restore", "No move of this host's data is known, so none can be taken back.", "Name the path, with state relocated.")
         return dataclasses.replace(aim, problems=(problem,) if aim.tree == DATA_ROOT else ())
     last = next((one for one in reversed(state.history) if one.tree == aim.tree and one.run == state.history[-1].run), None)
     if last is None:
         return aim
     if os.path.realpath(last.root) != os.path.realpath(aim.root):
         sentence = f"The {aim.what} is {aim.root}, and the last move went from {last.origin} to {last.root}."
-        return dataclasses.replace(aim, problems=(DrydockError(sentence, "It cannot be taken back; name the path, with state relocated."),))
+        return dataclasses.replace(
+            aim, problems=(DrydockError("nothing-to-restore", sentence, "It cannot be taken back; name the path, with state relocated."),)
+        )
     if last.restored:
         return dataclasses.replace(aim, path=last.root)
     return dataclasses.replace(aim, path=last.origin, target=last.origin, moving=True, base=last.kept if last.is_there else "")
@@ -523,10 +540,12 @@ def _unproved(aim: _Aim, past: t.Iterable[Past]) -> t.Iterator[DrydockError]:
     """Why old data must not go."""
     for one in past:
         if os.path.lexists(one.kept) and not one.is_there:
-            yield DrydockError(f"{one.kept} is not the directory that the move set aside.", "Look what it is, and remove it by hand.")
+            yield DrydockError("old-data-changed", f"{one.kept} is not the directory that the move set aside.", "Look what it is, and remove it by hand.")
     if past and not (aim.runs and aim.known and os.path.exists(os.path.join(aim.root, aim.marker_before))):
         yield DrydockError(
-            f"The {aim.what} {aim.root} is not proved: its daemon is down, or its marker is missing.", "Start the daemon there first, then clean."
+            "root-missing",
+            f"The {aim.what} {aim.root} is not proved: its daemon is down, or its marker is missing.",
+            "Start the daemon there first, then clean.",
         )
 
 
@@ -557,7 +576,8 @@ def differing_keys(state: State, before: t.Mapping[str, t.Any], after: t.Mapping
 def _effect(state: State, request: Request, before: dict[str, t.Any], after: dict[str, t.Any], drop_ins: dict[str, str], moving: bool) -> tuple[str, list[str]]:
     """How much the daemon is disturbed, and by what."""
     if not state.pid:
-        return "none", []
+        first = state.is_unused and request.state == "relocated" and request.restart != "never"
+        return ("start", ["the first start"]) if first else ("none", [])
     keys = differing_keys(state, before, after)
     why = [f"{key}: {json.dumps(before.get(key))} -> {json.dumps(after.get(key))}" for key in keys]
     ours, asked = state.unit.ours, _dockers(drop_ins)
@@ -607,9 +627,9 @@ def _to_confirm(state: State, before: dict[str, t.Any], after: dict[str, t.Any],
     return tuple(one.text for one in found if one.scheme == "tcp" and not one.loopback)
 
 
-def describe(plan: Plan) -> str:
-    """The plan for a person, a step a line."""
-    return "".join(f"{step}\n" for step in plan.steps)
+def step_diff(steps: t.Iterable[str]) -> dict[str, str]:
+    """Steps as ansible-playbook --diff shows them to a person, one a line."""
+    return {"before_header": "steps", "after_header": "steps", "before": "", "after": "".join(f"{step}\n" for step in steps)}
 
 
 def drop_in_problems(state: State, owners: Owners) -> list[DrydockError]:
@@ -621,9 +641,13 @@ def drop_in_problems(state: State, owners: Owners) -> list[DrydockError]:
     for ask in owners.values():
         for name in ask.drop_ins:
             if not re.fullmatch(rf"(({'|'.join(map(re.escape, others))})\.d/)?[A-Za-z0-9_.@-]+\.conf", name):
-                problems.append(DrydockError(f"Drop-in name '{name}' is not a plain file name that ends in .conf.", "Name it like zz-limits.conf."))
+                problems.append(
+                    DrydockError("drop-in-name", f"Drop-in name '{name}' is not a plain file name that ends in .conf.", "Name it like zz-limits.conf.")
+                )
             elif name in foreign:
-                problems.append(DrydockError(f"Drop-in {foreign[name]} is somebody else's.", "Choose another name; foreign drop-ins are never edited."))
+                problems.append(
+                    DrydockError("drop-in-name", f"Drop-in {foreign[name]} is somebody else's.", "Choose another name; foreign drop-ins are never edited.")
+                )
     return problems
 
 
@@ -638,9 +662,9 @@ __all__ = (
     "Plan",
     "Request",
     "Side",
-    "describe",
     "differing_keys",
     "drop_in_problems",
     "has_its_plugins",
     "make_plan",
+    "step_diff",
 )

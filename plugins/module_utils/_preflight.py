@@ -18,7 +18,7 @@ import typing as t
 
 from . import _addresses, _certificates, _files, _index, _keys, _mounts, _roots, _tree, _unit
 from ._daemon_json import DATA_ROOT_OWNER
-from ._errors import DrydockError
+from ._errors import DrydockError, message
 from ._host import Host, process_fields
 from ._journal import JOURNAL_ROOM
 from ._observe import State, addresses
@@ -75,7 +75,7 @@ class Finding:
         return dataclasses.asdict(self)
 
     def __str__(self) -> str:
-        return f"{self.sentence} {self.hint}".strip()
+        return message(self.id, self.sentence, self.hint)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,8 +103,7 @@ def preflight(
     host: Host, state: State, plan: Plan, request: Request, problems: t.Iterable[DrydockError], check_mode: bool
 ) -> tuple[list[Finding], Forecast | None]:
     """All findings, and the forecast of a move."""
-    findings = [Finding("conflict", ERROR, one.sentence, one.hint) for one in problems]
-    findings += [Finding("drop-in-name", ERROR, one.sentence, one.hint) for one in drop_in_problems(state, plan.owners)]
+    findings = [Finding(one.id, ERROR, one.sentence, one.hint) for one in (*problems, *drop_in_problems(state, plan.owners))]
     findings += list(_owner_findings(plan))
     findings += list(_key_findings(state, plan))
     findings += list(_address_findings(state, plan, check_mode))
@@ -116,6 +115,8 @@ def preflight(
     for path, what in ((request.path, "Data root"), (request.containerd_path, "Root of containerd")):
         if path:
             findings += list(_path_findings(path, what))
+    if plan.effect == "start" and plan.after.data_root != state.data_root and not any(one.severity == ERROR for one in findings):
+        findings += list(_first_place_findings(host, state, plan.after.data_root, request))
     moves = plan.moves or plan.prepares
     if moves and not any(one.severity == ERROR for one in findings):
         findings += list(_move_findings(host, state, moves, request))
@@ -204,7 +205,7 @@ def _address_findings(state: State, plan: Plan, check_mode: bool) -> t.Iterator[
         try:
             parsed.append(_addresses.parse(text))
         except DrydockError as exc:
-            yield Finding("address", ERROR, exc.sentence, exc.hint)
+            yield Finding(exc.id, ERROR, exc.sentence, exc.hint)
     allowed = any(ask.allow_insecure for ask in plan.owners.values())
     for address in _addresses.plain(parsed, plan.after.settings):
         if address.loopback:
@@ -296,9 +297,9 @@ def _bind_finding(address: _addresses.Address, has_it: bool) -> t.Iterator[Findi
 
 def _flag_findings(state: State, plan: Plan) -> t.Iterator[Finding]:
     """Keys that dockerd gets both as a flag and from the file (it does not start then), and addresses of others that ours would drop."""
-    flags = _unit.parse_flags(plan.after.command[1:])
-    for key in sorted({flag.key for flag in flags} & set(plan.file_settings) - {"runtimes"}):
-        flag = next(one for one in flags if one.key == key)
+    first = {flag.key: flag for flag in reversed(_unit.parse_flags(plan.after.command[1:]))}
+    for key in sorted(set(first) & set(plan.file_settings) - {"runtimes"}):
+        flag = first[key]
         yield Finding(
             "flag-conflict",
             ERROR,
@@ -466,9 +467,6 @@ def _place_findings(host: Host, state: State, move: Move, request: Request) -> t
     if _mounts.is_below(source, target):
         yield Finding("path-around", ERROR, f"{move.target} contains the old {move.what} {move.source}.", "Choose a path outside of it.")
         return
-    if os.path.lexists(move.target) and not os.path.isdir(move.target):
-        yield Finding("not-a-directory", ERROR, f"{move.target} exists and is not a directory.", "Remove it or choose another path.")
-        return
     if os.path.isdir(move.target):
         names = {name for name in os.listdir(move.target) if name != "lost+found" and not name.startswith(_roots.KEPT)}
         if move.tree == CONTAINERD_ROOT:
@@ -481,15 +479,32 @@ def _place_findings(host: Host, state: State, move: Move, request: Request) -> t
                 f"{move.target} is not empty: it holds {', '.join(sorted(names)[:3])}.",
                 "Empty it or choose another path; what is there was not put there by a move.",
             )
-    mount = _mounts.mount_of(target, state.mounts)
+    yield from _file_system_findings(host, state, move.target, request)
+
+
+def _first_place_findings(host: Host, state: State, path: str, request: Request) -> t.Iterator[Finding]:
+    """What a data root may not be that was not moved there: it is new, or one of a daemon that this host had before."""
+    names = set(os.listdir(path)) - {"lost+found"} if os.path.isdir(path) else set()
+    if names and "containers" not in names:
+        sentence = f"{path} is not empty, and no data root: it holds {', '.join(sorted(names)[:3])}."
+        yield Finding("not-empty", ERROR, sentence, "Empty it or choose another path.")
+    yield from _file_system_findings(host, state, path, request)
+
+
+def _file_system_findings(host: Host, state: State, path: str, request: Request) -> t.Iterator[Finding]:
+    """Whether a path is a directory, or can be one, on a file system that carries a data root and is there after a boot."""
+    if os.path.lexists(path) and not os.path.isdir(path):
+        yield Finding("not-a-directory", ERROR, f"{path} exists and is not a directory.", "Remove it or choose another path.")
+        return
+    mount = _mounts.mount_of(os.path.realpath(path), state.mounts)
     if mount is None:
-        yield Finding("no-mount", ERROR, f"No file system holds {move.target}.", "Mount one there.")
+        yield Finding("no-mount", ERROR, f"No file system holds {path}.", "Mount one there.")
         return
     if mount.fstype in _UNUSABLE or mount.fstype.startswith("fuse"):
         reason = _UNUSABLE.get(mount.fstype, "cannot carry overlay2 layers")
-        yield Finding("file-system", ERROR, f"{move.target} is on a {mount.fstype} file system ({mount.point}), which {reason}.", "Use ext4 or xfs on a disk.")
+        yield Finding("file-system", ERROR, f"{path} is on a {mount.fstype} file system ({mount.point}), which {reason}.", "Use ext4 or xfs on a disk.")
     if "ro" in mount.options:
-        yield Finding("read-only", ERROR, f"{move.target} is on {mount.point}, which is mounted read-only.", "Mount it read-write.")
+        yield Finding("read-only", ERROR, f"{path} is on {mount.point}, which is mounted read-only.", "Mount it read-write.")
     if mount.fstype == "xfs" and "ftype=0" in host.run("xfs_info", mount.point).out:
         yield Finding("no-d-type", ERROR, f"The xfs on {mount.point} was made with ftype=0, which overlay2 cannot use.", "Make it anew with ftype=1.")
     if mount.point != "/" and not _is_persistent(host, state, mount):

@@ -125,10 +125,10 @@ def remove(path: str, inode: tuple[int, int], mountinfo: str) -> None:
     :raises DrydockError: it is another directory, or something is mounted below; nothing was removed.
     """
     if inode_of(path) != inode:
-        raise DrydockError(f"{path} is not the directory that it was.", "Look what it is, and remove it by hand.")
+        raise DrydockError("old-data-changed", f"{path} is not the directory that it was.", "Look what it is, and remove it by hand.")
     below = _mounts.points_below(path, _mounts.parse_mountinfo(mountinfo))
     if below:
-        raise DrydockError(f"{below[0]} is mounted below {path}, which is to be removed.", "Unmount it first, then run again.")
+        raise DrydockError("mount-in-old", f"{below[0]} is mounted below {path}, which is to be removed.", "Unmount it first, then run again.")
     stays = [name for name in os.listdir(path) if name == "lost+found" or name.startswith(KEPT)] if os.path.ismount(path) else []
     # The mark last: what an interrupted removal leaves is still known to be ours.
     _files.remove_tree(path, keep=(COPY_MARK, *stays))

@@ -16,6 +16,7 @@ import typing as t
 from . import _files, _unit
 from ._errors import CommandFailed, DrydockError
 from ._host import Host
+from ._strangers import not_installed
 
 SERVICE = "docker.service"
 SOCKET = "docker.socket"
@@ -81,7 +82,7 @@ class Unit:
 def _command(texts: t.Iterable[str]) -> list[str]:
     lines = _unit.values(texts, "Service", "ExecStart")
     if not lines:
-        raise DrydockError("The unit has no ExecStart.", "Check 'systemctl cat docker.service containerd.service'.")
+        raise DrydockError("unit-unusable", "The unit has no ExecStart.", "Check 'systemctl cat docker.service containerd.service'.")
     return _unit.split(lines[-1].lstrip("@-:+!"))
 
 
@@ -138,9 +139,7 @@ class Systemd:
         """
         unit = self.read_if_there(SERVICE, our_names)
         if unit is None:
-            raise DrydockError(
-                "This host has no docker.service: the engine is not installed.", "Install it first, for example from the package docker.io or docker-ce."
-            )
+            raise not_installed(SERVICE)
         return unit
 
     def read_if_there(self, name: str, our_names: t.Container[str]) -> Unit | None:
@@ -156,7 +155,7 @@ class Systemd:
             return None
         text = _files.read(fragment) or ""
         if not text.strip():
-            raise DrydockError(f"{name} is masked by {fragment}.", f"Unmask it: systemctl unmask {name}.")
+            raise DrydockError("unit-unusable", f"{name} is masked by {fragment}.", f"Unmask it: systemctl unmask {name}.")
         by_name: dict[str, str] = {}
         for directory in reversed(directories):
             for path in glob.glob(os.path.join(directory, name + ".d", "*.conf")):
@@ -173,7 +172,7 @@ class Systemd:
     def _environment(self, texts: list[str]) -> dict[str, str]:
         found: dict[str, str] = {}
         for line in _unit.values(texts, "Service", "Environment"):
-            found.update(word.split("=", 1) for word in _unit.split(line) if "=" in word)
+            found.update((name, value) for name, equals, value in (word.partition("=") for word in _unit.split(line)) if equals)
         for path in _unit.values(texts, "Service", "EnvironmentFile"):
             found.update(_unit.parse_environment(_files.read(path.lstrip("-")) or ""))
         return found
@@ -224,7 +223,7 @@ class Systemd:
         self.host.must("systemctl", "stop", "--job-mode=replace-irreversibly", *self.units(), timeout=None)
         shown = self.show(SERVICE, "ActiveState", "Result")
         if shown["ActiveState"] not in ("inactive", "failed") or shown["Result"] not in ("success", "start-limit-hit", "exit-code", "protocol"):
-            raise CommandFailed(f"docker.service did not stop cleanly: it is {shown['ActiveState']} with result '{shown['Result']}'.")
+            raise CommandFailed("unclean-stop", f"docker.service did not stop cleanly: it is {shown['ActiveState']} with result '{shown['Result']}'.")
 
     def start(self, timeout: float) -> None:
         """Start the daemon; starts that were counted before do not stand in the way.
@@ -243,7 +242,7 @@ class Systemd:
         result = self.host.run("systemctl", "start", *units, timeout=timeout)
         # A unit whose assertion or condition failed is skipped with rc 0.
         if result.rc != 0 or not self.main_pid():
-            raise CommandFailed(f"dockerd does not start: {self.last_words(began) or result.words or 'no message'}.")
+            raise CommandFailed("start-failed", f"dockerd does not start: {self.last_words(began) or result.words or 'no message'}.")
 
     def _wait_for_jobs(self, units: list[str]) -> None:
         """Let a stop that an interrupted run left under way come to its end: it cannot be cancelled."""
@@ -257,10 +256,12 @@ class Systemd:
     def _knows_kill_whom(self) -> bool:
         # --kill-who was renamed in systemd 252.
         match = re.match(r"systemd (\d+)", self.host.run("systemctl", "--version").out)
-        return bool(match) and int(match[1]) >= 252
+        return match is not None and int(match[1]) >= 252
 
     def last_words(self, since: float) -> str:
         """dockerd's own complaint since a moment, without time stamps."""
+        # journald gets it through a pipe, and may not have read it yet; with --sync it does. (One without that word is taken as it is.)
+        self.host.run("journalctl", "--sync", timeout=30)
         log = self.host.run("journalctl", "--unit", SERVICE, "--since", f"@{since:.6f}", "--output", "cat", "--no-pager").out
         return complaint(log)
 

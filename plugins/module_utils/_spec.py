@@ -49,11 +49,11 @@ def to_request(params: t.Mapping[str, t.Any]) -> Request:
     raw = list(params.get("requests") or [])
     if params.get("settings") or params.get("drop_ins") or params.get("owner"):
         if not params.get("owner"):
-            raise DrydockError("'settings' and 'drop_ins' need an 'owner'.", "Name whose settings they are, for example owner: options.")
+            raise DrydockError("module-call", "'settings' and 'drop_ins' need an 'owner'.", "Name whose settings they are, for example owner: options.")
         raw.append(params)
     twice = {one["owner"] for one in raw if sum(one["owner"] == other["owner"] for other in raw) > 1}
     if twice:
-        raise DrydockError(f"Owner '{sorted(twice)[0]}' is named twice.", "Give all its settings in one request.")
+        raise DrydockError("module-call", f"Owner '{sorted(twice)[0]}' is named twice.", "Give all its settings in one request.")
     return Request(
         asks=tuple(_to_ask(one) for one in raw),
         path=_path(params.get("path")),
@@ -78,7 +78,7 @@ def _path(text: str | None) -> str | None:
 
 def _to_ask(raw: t.Mapping[str, t.Any]) -> Ask:
     if raw.get("settings_template") or any(one.get("template") for one in raw.get("drop_ins") or []):
-        raise DrydockError("A template reached the host unrendered.", "Call the module through its action plugin, not by another name.")
+        raise DrydockError("module-call", "A template reached the host unrendered.", "Call the module through its action plugin, not by another name.")
     settings = {key: _as_list(value) if key in _keys.LIST_KEYS else value for key, value in (raw.get("settings") or {}).items()}
     return Ask(raw["owner"], settings, {one["name"]: one.get("content") or "" for one in raw.get("drop_ins") or []}, bool(raw.get("allow_insecure")))
 

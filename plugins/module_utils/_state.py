@@ -15,10 +15,9 @@ from ._engine import Engine
 from ._errors import Refused
 from ._host import Host
 from ._observe import State, observe
-from ._plan import Plan, Request, make_plan
+from ._plan import Plan, Request, make_plan, step_diff
 from ._preflight import ERROR, preflight
 from ._sysv import service_of
-from ._transaction import locked
 
 
 def ensure(host: Host, wanted: str, force: bool, ready_timeout: int, check_mode: bool, run: str = "") -> dict[str, t.Any]:
@@ -27,19 +26,10 @@ def ensure(host: Host, wanted: str, force: bool, ready_timeout: int, check_mode:
     :param wanted: stopped, started, reloaded or restarted (only when something is pending, or forced).
     :raises Refused: what lies in its configuration must not be put into force.
     """
-    if check_mode:
-        return _ensure(host, wanted, force, ready_timeout, check_mode=True)
-    with locked(host, "daemon_state"):
-        following = _worker.under_way(host, run)
-        if following:
-            return following
-        earlier = _worker.earlier_run(host)
-        return _ensure(host, wanted, force, ready_timeout, check_mode=False, earlier=earlier, run=run)
+    return _worker.one_at_a_time(host, "daemon_state", check_mode, run, lambda earlier: _ensure(host, wanted, force, ready_timeout, check_mode, earlier, run))
 
 
-def _ensure(
-    host: Host, wanted: str, force: bool, ready_timeout: int, check_mode: bool, earlier: _worker.Earlier = (False, ""), run: str = ""
-) -> dict[str, t.Any]:
+def _ensure(host: Host, wanted: str, force: bool, ready_timeout: int, check_mode: bool, earlier: _worker.Earlier, run: str) -> dict[str, t.Any]:
     state = observe(host)
     plan, problems = make_plan(state, Request(ready_timeout=ready_timeout), host.places.units, host.places.daemon_json)
     plan = dataclasses.replace(plan, effect=_effect(state, wanted, force))
@@ -53,7 +43,7 @@ def _ensure(
         "plan": steps,
         "findings": [one.to_data() for one in findings],
         "applied": "none",
-        "diff": [{"before_header": "steps", "after_header": "steps", "before": "", "after": "".join(f"{step}\n" for step in steps)}] if steps else [],
+        "diff": [step_diff(steps)] if steps else [],
         "msg": f"Would {', '.join(steps)}." if steps else "Nothing to do.",
     }
     if not steps or check_mode:

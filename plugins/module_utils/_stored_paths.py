@@ -29,7 +29,7 @@ def rewrite(config: dict[str, t.Any], root: str) -> bool:
         if mount.get("Type") == "volume" and mount.get("Driver") == "local" and (mount.get("Source") or "").endswith(tail):
             mount["Source"] = root + tail
     for key in _CONTAINER_FILES:
-        _, separator, tail = (config.get(key) or "").rpartition(f"/containers/{config.get('ID')}/")
+        _before, separator, tail = (config.get(key) or "").rpartition(f"/containers/{config.get('ID')}/")
         if separator:
             config[key] = root + separator + tail
     return json.dumps(config) != before

@@ -21,7 +21,7 @@ from . import _addresses, _block, _daemon_json, _files, _unit
 from ._engine import Engine
 from ._errors import CommandFailed, DrydockError, EngineError
 from ._host import Host, command_line, process_fields, process_identity
-from ._service import Systemd, Unit, complaint
+from ._service import SERVICE, Systemd, Unit, complaint
 
 # Assignments of the init script itself; it sources the other file behind them.
 _ASSIGNMENT = re.compile(r"^(?:export )?[A-Z_]+=.*$", re.MULTILINE)
@@ -54,7 +54,8 @@ class Script(Unit):
 
     def effective(self, ours: t.Mapping[str, str]) -> list[str]:
         """The command with these drop-ins of ours; the pid file is always the script's."""
-        assert self.variables
+        if self.variables is None:
+            raise AssertionError("the script's variables were not read")
         texts = [*self.texts.values(), *(ours[name] for name in sorted(ours))]
         program, *options = _unit.without_keys(_unit.split(_unit.values(texts, "Service", "ExecStart")[-1]), {"pidfile"})
         return [program, "-p", self.variables.pidfile, *options]
@@ -65,7 +66,8 @@ class Script(Unit):
 
     def changes(self, directory: str, drop_ins: t.Mapping[str, str]) -> t.Iterator[tuple[str, str | None, str | None]]:
         """The file whose block has to change."""
-        assert self.blocks
+        if self.blocks is None:
+            raise AssertionError("the script's file was not read")
         return self.blocks(drop_ins)
 
 
@@ -128,14 +130,17 @@ class SysV:
         values = result.out.split("\0")[-len(_VARIABLES) :]
         if result.rc != 0 or "\0" not in result.out:
             raise DrydockError(
+                "init-script",
                 f"{places.init_defaults} does not run to its end: {result.words or 'it returns or exits'}.",
                 "What stands behind such a line has no effect, and there the daemon would be guarded. Take it out.",
             )
         program_path, options, pidfile, own_pidfile, log = values
         return _block.Variables(program_path, options, pidfile, own_pidfile, log)
 
-    def main_pid(self) -> int:
-        """dockerd's process id, 0 when it is down or on its way there."""
+    def main_pid(self, unit: str = SERVICE) -> int:
+        """dockerd's process id, 0 when it is down or on its way there; no other service is looked after here."""
+        if unit != SERVICE:
+            return 0
         pid = self._pid(self._variables().pidfile)
         return 0 if pid and _files.read(self.host.places.stopping) == process_identity(pid) else pid
 
@@ -188,8 +193,8 @@ class SysV:
         :param socket: likewise; nobody listens for dockerd here.
         :param policies: containers are not held back in that start.
         """
-        assert not containerd
-        assert not socket
+        if containerd or socket:
+            raise AssertionError("no other unit is looked after here")
         places = self.host.places
         self.guard_boot()
         _files.write(places.held, _block.held(command, policies))
@@ -201,7 +206,9 @@ class SysV:
         until = time.monotonic() + _CALL
         while pids := [pid for pid in os.listdir("/proc") if pid.isdigit() and _is_call_of(self.host.places.init_script, pid)]:
             if time.monotonic() > until:
-                raise DrydockError(f"Process {pids[0]} has been calling {self.host.places.init_script} for {_CALL:g} s.", "End it, then run again.")
+                raise DrydockError(
+                    "lock-held", f"Process {pids[0]} has been calling {self.host.places.init_script} for {_CALL:g} s.", "End it, then run again."
+                )
             self.host.sleep(0.02)
 
     def is_held(self) -> bool:
@@ -233,7 +240,7 @@ class SysV:
                 _files.write(self.host.places.stopping, identity)
             self._wait_for_stop()
             if os.path.exists(variables.pidfile):
-                raise CommandFailed(f"dockerd did not stop cleanly: it was killed, and has left {variables.pidfile}.")
+                raise CommandFailed("unclean-stop", f"dockerd did not stop cleanly: it was killed, and has left {variables.pidfile}.")
         _files.remove(variables.own_pidfile)
 
     def _wait_for_stop(self) -> None:
@@ -258,9 +265,11 @@ class SysV:
         _files.remove(self.host.places.hold)
         result = self.host.run("service", "docker", "start", timeout=timeout)
         if result.rc != 0:
-            raise CommandFailed(f"dockerd does not start: {complaint(result.err) or complaint(self._log_since(offset)) or result.words or 'no message'}.")
+            raise CommandFailed(
+                "start-failed", f"dockerd does not start: {complaint(result.err) or complaint(self._log_since(offset)) or result.words or 'no message'}."
+            )
         if not self._answers(variables, timeout):
-            raise CommandFailed(f"dockerd does not start: {complaint(self._log_since(offset)) or f'no answer within {timeout:g} s'}.")
+            raise CommandFailed("start-failed", f"dockerd does not start: {complaint(self._log_since(offset)) or f'no answer within {timeout:g} s'}.")
 
     def _answers(self, variables: _block.Variables, timeout: float) -> bool:
         """Wait until the daemon answers; False when it ends first, or the time is over."""

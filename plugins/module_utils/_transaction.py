@@ -16,6 +16,7 @@ import contextlib
 import datetime
 import errno
 import fcntl
+import functools
 import os
 import socket
 import time
@@ -24,12 +25,13 @@ import typing as t
 from . import _addresses, _certificates, _confirm, _containerd, _containers, _daemon_json, _files, _keys, _mounts, _notes, _roots, _stored_paths, _tree
 from ._copy import Copier, full_disk
 from ._engine import Engine
-from ._errors import DrydockError, EngineError
+from ._errors import DrydockError, EngineError, wrapping
 from ._host import Host, command_line, process_fields
 from ._journal import Journal
 from ._notes import Notes, Past
 from ._observe import Inventory, addresses, process_identity, take_inventory
-from ._outcome import Moved, Outcome
+from ._outcome import Moved, Outcome, record
+from ._packages import MEND, Upgrade
 from ._plan import DATA_ROOT, Move, Plan, Side
 from ._service import CONTAINERD
 from ._sysv import service_of
@@ -58,7 +60,7 @@ def locked(host: Host, what: str) -> t.Iterator[None]:
         except OSError as exc:
             stream.seek(0)
             raise DrydockError(
-                f"Another change of this host's Docker daemon is under way: {stream.read().strip() or 'unknown'}.", "Wait until it ends."
+                "lock-held", f"Another change of this host's Docker daemon is under way: {stream.read().strip() or 'unknown'}.", "Wait until it ends."
             ) from exc
         stream.truncate(0)
         since = datetime.datetime.fromtimestamp(host.now()).astimezone().isoformat(timespec="seconds")
@@ -162,6 +164,7 @@ class Transaction:
         os.utime(mark, ns=(_ODD_NANOSECONDS, _ODD_NANOSECONDS))
         if os.stat(mark).st_mtime_ns != _ODD_NANOSECONDS:
             raise DrydockError(
+                "file-system",
                 f"The file system of {move.target} keeps no nanoseconds, so no copy there can be exact.",
                 "Make it anew with inodes of 256 bytes (mkfs.ext4 -I 256).",
             )
@@ -190,6 +193,7 @@ class Transaction:
         limit = self.plan.changing_limit
         if self.plan.moves and limit and sent.bytes > limit:
             raise DrydockError(
+                "changing-limit",
                 f"Containers write as fast as they are copied: the last pass still had {_tree.human(sent.bytes)} to send, which took {seconds:.1f} s, "
                 f"and a cut-over would have the containers down for as long. More than {_tree.human(limit)} is not wanted, so the daemon was not stopped",
                 "Slow down what writes, or set docker_data_root_changing_limit higher ('0' for no limit). The copy is kept, and the next run goes on with it.",
@@ -218,7 +222,8 @@ class Transaction:
 
     def _hold(self, side: Side) -> None:
         # Of containers that come into view nobody knows who ran: their policies do.
-        self.service.hold(side.command, side.containerd, side.systemd_socket, policies=side is self.plan.after and bool(self.plan.hides))
+        policies = side is self.plan.after and (bool(self.plan.hides) or self.plan.effect == "start")
+        self.service.hold(side.command, side.containerd, side.systemd_socket, policies)
 
     def _live_restore_off(self) -> None:
         """Containers that outlive the daemon would go on writing to the old root. The removed key would keep the old value: false is written."""
@@ -228,7 +233,7 @@ class Transaction:
         _files.write(path, _daemon_json.render({**_daemon_json.parse(text, path), "live-restore": False}))
         self.service.signal_reload()
         engine = self._engine(self.plan.before)
-        self._wait(lambda: engine.get("/info")["LiveRestoreEnabled"] is False, 30, "live-restore could not be switched off")
+        self._wait("not-proved", lambda: engine.get("/info")["LiveRestoreEnabled"] is False, 30, "live-restore could not be switched off")
 
     def _do_stop(self) -> None:
         inventory = take_inventory(self._engine(self.plan.before))
@@ -279,11 +284,47 @@ class Transaction:
         looks = 0
         while shims := _busy_shims():
             if looks == _DYING_LOOKS:
-                raise DrydockError(f"{len(shims)} containers outlived the daemon's stop (containerd-shim {', '.join(shims)}).", "Stop them, then run again.")
+                raise DrydockError(
+                    "containers-alive",
+                    f"{len(shims)} containers outlived the daemon's stop (containerd-shim {', '.join(shims)}).",
+                    "Stop them, then run again.",
+                )
             looks += 1
             self.host.sleep(0.1)
         for point in _mounts.points_below(source, _mounts.parse_mountinfo(_files.read(self.host.places.mountinfo) or "")):
             self.host.must("umount", point)
+
+    def _packages(self) -> Upgrade:
+        if self.plan.packages is None:
+            raise AssertionError("this plan changes no packages")
+        return self.plan.packages
+
+    def _do_download_packages(self) -> None:
+        packages = self._packages()
+        self.host.say(f"getting {', '.join(packages.after)}")
+        self.host.must(*packages.download, timeout=None)
+
+    def _do_install_packages(self) -> None:
+        packages = self._packages()
+        self.journal.note("begin", "install packages")
+        self.host.must(*packages.forth, timeout=None)
+        if self.plan.effect == "restart":
+            # The new package may have another unit, with another command.
+            unit = self.service.read({os.path.basename(name) for ask in self.plan.owners.values() for name in ask.drop_ins})
+            self.service.hold(unit.effective(unit.ours), (), self.plan.after.systemd_socket)
+
+    def _take_packages_back(self) -> str:
+        """Install what was there, where the package manager still has it; says so."""
+        packages = self._packages()
+        if self.service.main_pid():
+            # A boot has started what was there by then.
+            self._hold(self.plan.before)
+            self.service.stop()
+        self.host.must(*MEND, timeout=None)
+        if not packages.back:
+            return f"The package manager does not have {' and '.join(packages.before)} of the old version any more."
+        self.host.must(*packages.undo, timeout=None)
+        return f"{' and '.join(f'{name} {version}' for name, version in packages.before.items())} came back."
 
     def _do_reload_units(self) -> None:
         self.journal.note("begin", "reload units")
@@ -310,7 +351,7 @@ class Transaction:
         self.host.say(f"waiting for the controller to reach {where}, at most {self.plan.confirm_timeout} s")
         _confirm.ask(self.host, self.plan.confirm, self.plan.after.settings)
         try:
-            self._wait(lambda: _confirm.is_given(self.host), self.plan.confirm_timeout, f"the controller did not reach {where}")
+            self._wait("not-confirmed", lambda: _confirm.is_given(self.host), self.plan.confirm_timeout, f"the controller did not reach {where}")
         finally:
             _confirm.end(self.host)
 
@@ -325,7 +366,7 @@ class Transaction:
 
     def _do_finish(self) -> None:
         # An interrupted run may have come this far: the names are the ones that it noted.
-        kept = next((line["kept"] for line in self.journal.lines() if "kept" in line), {})
+        kept: dict[str, str] = next((line["kept"] for line in self.journal.lines() if "kept" in line), {})
         when = datetime.datetime.fromtimestamp(self.host.now()).strftime("%Y%m%dT%H%M%S")
         kept = kept or {move.tree: _roots.kept_name(move.source, when) for move in self.plan.moves}
         self.journal.note("begin", "finish", kept=kept)
@@ -363,24 +404,25 @@ class Transaction:
             if wanted is None or wanted == self.plan.before.settings.get(key):
                 continue
             wanted = [one.rstrip("/") for one in wanted] if key == "registry-mirrors" else wanted
-            self._wait(lambda look=look, wanted=wanted: look(engine.get("/info")) == wanted, 10, f"after the reload {key} is not {wanted} in force")
+            answers = functools.partial(_is_in_force, engine, look, wanted)
+            self._wait("not-proved", answers, 10, f"after the reload {key} is not {wanted} in force")
 
     def _prove(self, side: Side, compare: bool = True) -> None:
         """The daemon answers, on its root and its addresses, and has all that it had."""
         if side.containerd:
             self._prove_containerd(side)
         engine = self._engine(side)
-        self._wait(lambda: engine.get("/info"), self.plan.ready_timeout, "the daemon does not answer")
+        self._wait("api-silent", lambda: engine.get("/info"), self.plan.ready_timeout, "the daemon does not answer")
         info = engine.get("/info")
         root = os.path.realpath(side.data_root)
         if info["DockerRootDir"] != root and os.path.dirname(info["DockerRootDir"]) != root:
-            raise DrydockError(f"The daemon uses the data root {info['DockerRootDir']}, not {root}.")
+            raise DrydockError("not-proved", f"The daemon uses the data root {info['DockerRootDir']}, not {root}.")
         in_view = side is self.plan.before or not self.plan.hides
-        if in_view and info["Driver"] != self.plan.driver:
-            raise DrydockError(f"The daemon uses the storage driver {info['Driver']}, not {self.plan.driver}.")
+        if in_view and self.plan.driver and info["Driver"] != self.plan.driver:
+            raise DrydockError("not-proved", f"The daemon uses the storage driver {info['Driver']}, not {self.plan.driver}.")
         differences = self._inventory().differences(take_inventory(engine)) if compare and in_view else []
         if differences:
-            raise DrydockError(f"The daemon does not have what it had before: {'; '.join(differences[:5])}.")
+            raise DrydockError("not-proved", f"The daemon does not have what it had before: {'; '.join(differences[:5])}.")
         for text in addresses(side.settings):
             address = _addresses.parse(text)
             if address.scheme == "tcp":
@@ -391,7 +433,7 @@ class Transaction:
         command = command_line(self.service.main_pid(CONTAINERD))
         roots = [_containerd.root_of(self.host, words) if words else "nowhere" for words in (command, side.containerd)]
         if roots[0] != roots[1]:
-            raise DrydockError(f"containerd uses the root {roots[0]}, not {roots[1]}.")
+            raise DrydockError("not-proved", f"containerd uses the root {roots[0]}, not {roots[1]}.")
 
     @property
     def has_to_go_on(self) -> bool:
@@ -453,13 +495,13 @@ class Transaction:
         try:
             restored = self.undo()
         except Exception as exc:
-            return DrydockError(f"Failed at '{step}': {sentence}. Undoing failed as well: {_words(exc)[0]}. The next run tries again.", hint)
+            return wrapping(cause, "step-failed", f"Failed at '{step}': {sentence}. Undoing failed as well: {_words(exc)[0]}. The next run tries again.", hint)
         evidence = self.close()
-        return DrydockError(f"Failed at '{step}': {sentence}. {restored} Evidence: {evidence} and {self.service.log}.", hint)
+        return wrapping(cause, "step-failed", f"Failed at '{step}': {sentence}. {restored} Evidence: {evidence} and {self.service.log}.", hint)
 
     def undo(self) -> str:
         """Undo what the journal says was begun, in reverse; prove the old state; returns a sentence about what was restored."""
-        restored = "Nothing had been changed."
+        restored, packages = "Nothing had been changed.", ""
         for line in self._begun():
             step = line["step"]
             if step == "start":
@@ -467,6 +509,8 @@ class Transaction:
                 self.service.stop()
             elif step == "stop":
                 restored = self._start_old()
+            elif step == "install packages":
+                packages = self._take_packages_back()
             elif step == "hold":
                 self.service.unhold()
             elif step == "confirm":
@@ -485,7 +529,7 @@ class Transaction:
                 restored = "The old configuration was restored."
         if self.plan.effect == "none" and self.plan.unit_changes:
             self.service.reload_units()
-        return restored
+        return f"{packages} {restored}".strip()
 
     def undo_files(self) -> None:
         """Undo what a boot would start the daemon with, and nothing else: for the time before it starts."""
@@ -542,13 +586,13 @@ class Transaction:
         self.service.start(self.plan.ready_timeout)
 
     def _inventory(self) -> Inventory:
-        """What the daemon had when it was stopped."""
-        return Inventory.from_data(next(line["inventory"] for line in self.journal.lines() if "inventory" in line))
+        """What the daemon had when it was stopped; nothing where it was not."""
+        return next((Inventory.from_data(line["inventory"]) for line in self.journal.lines() if "inventory" in line), Inventory({}, {}, (), {}))
 
     def _engine(self, side: Side) -> Engine:
         return Engine(side.socket or "/var/run/docker.sock")
 
-    def _wait(self, done: t.Callable[[], t.Any], seconds: float, otherwise: str) -> None:
+    def _wait(self, id: str, done: t.Callable[[], t.Any], seconds: float, otherwise: str) -> None:
         deadline = time.monotonic() + seconds
         while True:
             try:
@@ -558,7 +602,7 @@ class Transaction:
             except EngineError as exc:
                 words = f" ({exc.sentence.rstrip('.')})"
             if time.monotonic() > deadline:
-                raise DrydockError(f"Within {seconds:g} s {otherwise}{words}.")
+                raise DrydockError(id, f"Within {seconds:g} s {otherwise}{words}.")
             self.host.sleep(0.02)
 
 
@@ -574,7 +618,9 @@ def settle(host: Host, plan: Plan, outcome: Outcome | None = None) -> None:
     history = plan.history
     for moved in outcome.moved if outcome else ():
         move, kept = moved.move, moved.kept
-        history = (*history, Past(move.source, move.target, kept, _notes.inode_of(kept) if kept else (0, 0), move.restores, move.tree, move.run))
+        inode = _notes.inode_of(kept) if kept else (0, 0)
+        told = record(outcome, moved, host.now()) if outcome else {}
+        history = (*history, Past(move.source, move.target, kept, inode, move.restores, move.tree, move.run, told))
     files = {path: _files.digest(path) for path in (host.places.daemon_json, *plan.unit_files)}
     text = Notes(plan.owners, settled, plan.marker, history, plan.containerd_marker, files).text()
     path = _notes.path_of(host)
@@ -611,7 +657,9 @@ def _words(cause: Exception) -> tuple[str, str]:
 
 def _unfinished(step: str, cause: Exception) -> DrydockError:
     sentence, hint = _words(cause)
-    return DrydockError(f"The change is in force and the containers were started, but '{step}' failed: {sentence}. The next run goes on from there.", hint)
+    return wrapping(
+        cause, "step-failed", f"The change is in force and the containers were started, but '{step}' failed: {sentence}. The next run goes on from there.", hint
+    )
 
 
 @contextlib.contextmanager
@@ -645,12 +693,16 @@ def _is_shim(pid: str) -> bool:
     return bool(words) and "containerd-shim" in words[0] and "moby" in words
 
 
+def _is_in_force(engine: Engine, look: t.Callable[[dict[str, t.Any]], t.Any], wanted: t.Any) -> bool:
+    return bool(look(engine.get("/info")) == wanted)
+
+
 def _knock(address: _addresses.Address) -> None:
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address.host, address.host)
     try:
         socket.create_connection((host, address.port), timeout=10).close()
     except (OSError, UnicodeError) as exc:
-        raise DrydockError(f"The daemon runs, but nothing accepts connections on {address.text}: {exc}.") from exc
+        raise DrydockError("address-silent", f"The daemon runs, but nothing accepts connections on {address.text}: {exc}.") from exc
 
 
 __all__ = ("Transaction", "locked", "recover", "settle")

@@ -188,7 +188,7 @@ def parse_limit(text: str, option: str = "bandwidth_limit") -> int:
     if not text.strip():
         return 0
     if match is None:
-        raise DrydockError(f"{option} '{text}' is not a number of bytes.", "Write it as 50M, for example.")
+        raise DrydockError("variable-value", f"{option} '{text}' is not a number of bytes.", "Write it as 50M, for example.")
     factor = {"": 1 / 1024, "K": 1, "M": 1024, "G": 1024 * 1024}[match[2].upper()]
     return max(1, round(float(match[1]) * factor)) if float(match[1]) else 0
 

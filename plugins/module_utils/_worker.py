@@ -19,7 +19,9 @@ import contextlib
 import importlib.util
 import io
 import json
+import marshal
 import os
+import re
 import subprocess
 import sys
 import traceback
@@ -27,18 +29,17 @@ import typing as t
 import zipfile
 
 from . import _confirm, _files
-from ._errors import CommandFailed, DrydockError
+from ._errors import CommandFailed, DrydockError, message, wrapping
 from ._host import Host
 from ._journal import Journal
 from ._outcome import report
 from ._plan import Plan
 from ._sysv import service_of
-from ._transaction import Transaction, recover
+from ._transaction import Transaction, locked, recover
 
 _PACKAGE = "drydock_dockerd"
 # How long one question for news waits for them, how often it looks, and how often it asks systemd, in seconds.
 _NEWS_SECONDS, _LOOK_SECONDS, _ASK_SECONDS = 20.0, 0.2, 2.0
-_SILENT_END = "The worker ended without a word, and so did its recovery."
 
 
 # On the module's side --------------------------------------------------------------------------------------------
@@ -46,6 +47,18 @@ _SILENT_END = "The worker ended without a word, and so did its recovery."
 
 Earlier = t.Tuple[bool, str]
 """Whether dealing with an earlier run changed something, and a sentence about it; empty where there was none."""
+
+
+def one_at_a_time(host: Host, what: str, check_mode: bool, run: str, work: t.Callable[[Earlier], dict[str, t.Any]]) -> dict[str, t.Any]:
+    """Do a module's work under the lock, behind what an earlier run has left; check mode only looks, and waits for nobody.
+
+    :param what: the module's name, for whoever meets the lock.
+    :param run: the id of an action plugin's run that wants to follow the worker.
+    """
+    if check_mode:
+        return work((False, ""))
+    with locked(host, what):
+        return under_way(host, run) or work(earlier_run(host))
 
 
 def perform(host: Host, plan: Plan, planned: dict[str, t.Any], run: str, earlier: Earlier = (False, "")) -> dict[str, t.Any]:
@@ -90,7 +103,7 @@ def earlier_run(host: Host) -> Earlier:
     try:
         recovered = recover(host)
     except OSError as exc:
-        raise DrydockError(f"An interrupted change cannot be dealt with yet: {exc}.", "Mend that, then run again.") from exc
+        raise DrydockError("recovery-failed", f"An interrupted change cannot be dealt with yet: {exc}.", "Mend that, then run again.") from exc
     unheard = _files.read(host.places.result)
     _files.remove(host.places.result)
     if recovered:
@@ -109,24 +122,34 @@ def mention(earlier: Earlier, result: dict[str, t.Any]) -> dict[str, t.Any]:
 
 
 def make_program() -> bytes:
-    """The worker as one file that Python runs: this package's modules, which need nothing but the standard library."""
+    """The worker as one file that Python runs: this package's modules, which need nothing but the standard library.
+
+    Compiled as well, since a change starts it several times: to run, to recover, to give news.
+    """
     package = __name__.rpartition(".")[0]
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
 
-        def add(name: str, text: str) -> None:
-            # A fixed time stamp: the same code makes the same file.
-            archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), text)
+        def add(name: str, content: t.Union[str, bytes]) -> None:
+            archive.writestr(zipfile.ZipInfo(name), content)
 
         for name in sorted(name for name in sys.modules if name.startswith(package + "._")):
             spec = importlib.util.find_spec(name)
             source = spec.loader.get_source(name) if spec and spec.loader else None  # type: ignore[attr-defined]
             if source is None:
-                raise DrydockError(f"The source of {name} cannot be read, so no worker can be made of it.")
-            add(f"{_PACKAGE}/{name.rpartition('.')[2]}.py", source)
+                raise DrydockError("module-call", f"The source of {name} cannot be read, so no worker can be made of it.")
+            path = f"{_PACKAGE}/{name.rpartition('.')[2]}.py"
+            add(path, source)
+            add(f"{path}c", _compiled(source, path))
         add(f"{_PACKAGE}/__init__.py", "")
         add("__main__.py", f"from {_PACKAGE}._worker import main\n\nmain()\n")
     return stream.getvalue()
+
+
+def _compiled(source: str, path: str) -> bytes:
+    """What Python takes from a file beside the source (PEP 552, not to be checked). Another Python, after an upgrade of the host, takes the source."""
+    code = compile(source, path, "exec", dont_inherit=True)
+    return importlib.util.MAGIC_NUMBER + (1).to_bytes(4, "little") + importlib.util.source_hash(source.encode()) + marshal.dumps(code)
 
 
 def _to_follow(host: Host, attached: bool) -> dict[str, t.Any]:
@@ -140,23 +163,38 @@ def _wait(host: Host) -> dict[str, t.Any]:
         host.sleep(0.1)
     text = _files.read(host.places.result)
     if text is None:
-        raise DrydockError(_SILENT_END, _silent_hint(host))
+        raise _silent(host)
     _files.remove(host.places.result)
     return json.loads(text)
 
 
 def _told(end: dict[str, t.Any]) -> dict[str, t.Any]:
     if "error" in end:
-        raise DrydockError(end["error"], end["hint"])
+        raise _error_of(end)
     return end["result"]
 
 
 def _end_of(end: dict[str, t.Any]) -> str:
-    return end.get("error") or end["result"]["msg"]
+    """How an earlier run ended, for the middle of a message: without the id, which stands at the end of one."""
+    return end.get("error") or re.sub(r" \[[a-z-]+\]$", "", end["result"]["msg"])
 
 
-def _silent_hint(host: Host) -> str:
-    return f"Run again: the next run recovers. See {service_of(host).worker_log}."
+def _error_of(end: dict[str, t.Any]) -> DrydockError:
+    """The error that a result file holds. A worker of an older release has left no id there."""
+    return DrydockError(end.get("id", ""), end["error"], end["hint"])
+
+
+def _end_by(error: DrydockError) -> dict[str, t.Any]:
+    """The form in which a result file holds an error."""
+    return {"id": error.id, "error": error.sentence, "hint": error.hint}
+
+
+def _silent(host: Host) -> DrydockError:
+    return DrydockError(
+        "worker-killed",
+        "The worker ended without a word, and so did its recovery.",
+        f"Run again: the next run recovers. See {service_of(host).worker_log}.",
+    )
 
 
 def _is_active(host: Host) -> bool:
@@ -205,7 +243,7 @@ def _run(host: Host) -> None:
         outcome = Transaction(host, plan, journal).run()
         end: dict[str, t.Any] = {"result": mention(asked["earlier"], {**asked["planned"], **report(plan, outcome, asked["planned"])})}
     except DrydockError as exc:
-        end = {"error": exc.sentence, "hint": exc.hint}
+        end = _end_by(exc)
     _files.write(host.places.result, json.dumps(end), 0o600)
 
 
@@ -217,16 +255,20 @@ def _supervise(host: Host) -> None:
 
 def _recover(host: Host) -> None:
     """Its unit or supervisor runs this when the worker is gone, however it ended."""
+    cause: t.Optional[Exception] = None
     try:
         sentence = recover(host)
     except Exception as exc:
         traceback.print_exc()
-        sentence = f"Recovering failed: {exc} The next run tries again."
+        words = message("", exc.sentence, exc.hint) if isinstance(exc, DrydockError) else str(exc)
+        cause, sentence = exc, f"Recovering failed: {words} The next run tries again."
     if not sentence:
         return
     # A worker that has told its own end was not killed.
-    told = json.loads(_files.read(host.places.result) or "{}").get("error", "The worker was killed.")
-    _files.write(host.places.result, json.dumps({"error": f"{told} {sentence}", "hint": "Run again."}), 0o600)
+    end = json.loads(_files.read(host.places.result) or "{}")
+    told = _error_of(end) if "error" in end else DrydockError("worker-killed", "The worker was killed.")
+    error = wrapping(cause or told, "recovery-failed", f"{told.sentence} {sentence}", "Run again.")
+    _files.write(host.places.result, json.dumps(_end_by(error)), 0o600)
 
 
 def _at_boot(host: Host) -> None:
@@ -254,7 +296,7 @@ def _news(host: Host, offset: str) -> None:
             break
         host.sleep(_LOOK_SECONDS)
         waited += _LOOK_SECONDS
-    end = None if active else json.loads(_files.read(host.places.result) or json.dumps({"error": _SILENT_END, "hint": _silent_hint(host)}))
+    end = None if active else json.loads(_files.read(host.places.result) or json.dumps(_end_by(_silent(host))))
     print(json.dumps({"lines": whole.decode("utf-8", "replace").splitlines(), "offset": at + len(whole), "active": active, "confirm": confirm, "end": end}))
 
 
@@ -263,4 +305,4 @@ def _heard(host: Host) -> None:
     _files.remove(host.places.result)
 
 
-__all__ = ("earlier_run", "main", "make_program", "mention", "perform", "under_way")
+__all__ = ("main", "make_program", "mention", "one_at_a_time", "perform")

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # SPDX-FileCopyrightText: drydock.dockerd contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ author:
   - drydock.dockerd contributors (@drydock)
 description:
   - Asks a daemon over its API. Changes nothing.
-  - Role docker_containers decides by it what has to be done, and whether the containers that it started stay up.
+  - Role P(drydock.dockerd.docker_containers#role) decides by it what has to be done, and whether the containers that it started stay up.
   - Needs nothing but Python on the host where it runs. How to connect is said in the terms of community.docker's modules.
 extends_documentation_fragment:
   - drydock.dockerd.common.connection

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # SPDX-FileCopyrightText: drydock.dockerd contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 
 from __future__ import annotations
 
@@ -19,6 +20,12 @@ options:
       - How many of the last lines that each container printed are told, too.
     type: int
     default: 0
+  measure:
+    description:
+      - Count what the data root takes, and containerd's root where images lie there. Reads the whole tree's directories with C(du), with the lowest
+        priority and for a minute at most.
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""
@@ -59,15 +66,51 @@ dockerd:
       description: Its version.
       type: str
     addresses:
-      description: Where it listens; when it is down, where it would.
+      description: Where it was told to listen; when it is down, where it would.
       type: list
       elements: str
+    listening:
+      description:
+        - Where its process really listens, as the kernel says it; none when it is down. C(address) and C(purpose).
+        - C(purpose) is V(api), V(metrics), V(swarm), or V(unknown) for a tcp address that is in no configuration of now, such as one from before an edit.
+        - C([::]) stands for all addresses, of IPv4 too. Unix sockets that are not the API's are left out.
+      type: list
+      elements: dict
+    certificates:
+      description:
+        - The certificates that it was told to use, by their keys V(tlscacert) and V(tlscert), as the files are now.
+        - Each has C(key), C(path), C(subject), C(issuer), C(names), C(not_after) and C(days_left) as in module M(drydock.dockerd.endpoint_info), and
+          C(read), whether the running daemon has read the file as it is now. One that cannot be read has C(key), C(path) and C(read) only.
+      type: list
+      elements: dict
     data_root:
       description: The data root in use.
       type: str
     data_root_mount:
       description: The file system that holds it, as C(point), C(fstype) and C(source).
       type: dict
+    data_root_bytes:
+      description: What it takes on its file system, or null without O(measure) and where counting took longer than a minute.
+      type: int
+    containerd_root:
+      description: The root of containerd, empty where dockerd runs it itself.
+      type: str
+    containerd_root_bytes:
+      description: What that takes, or null as above, and where images do not lie there.
+      type: int
+    file_systems:
+      description:
+        - The writable local file systems, and those that hold the data root or containerd's root, as C(point), C(fstype), C(source), C(size_bytes),
+          C(used_bytes), C(free_bytes) and C(holds).
+        - C(holds) has V(data-root) or V(containerd), or both, or none.
+      type: list
+      elements: dict
+    image_store:
+      description: Who keeps images and layers, V(containerd) in its root or V(docker) below the data root; empty when the daemon is down.
+      type: str
+    time:
+      description: The engine's clock in its own words, empty when the daemon is down.
+      type: str
     storage_driver:
       description: The storage driver in use.
       type: str
@@ -109,6 +152,15 @@ dockerd:
         - C(state) is V(pass), V(fail), or V(manual) where people have to judge.
       type: list
       elements: dict
+    moves:
+      description:
+        - The moves of the data root and of containerd's root that were made, the newest last. C(tree) is V(data-root) or V(containerd), with C(source),
+          C(target), C(kept) (where the old data are now, empty where they are not), C(restored) (whether it took back the move before it), and C(run), the
+          same for what moved in one outage.
+        - C(ended) in seconds since the epoch, C(bytes) and C(files), C(downtime_seconds), C(forecast_seconds) of that, and C(phases), a list of C(phase)
+          and C(seconds). Null, and no phases, for what nobody measured, as in a move that a recovery finished.
+      type: list
+      elements: dict
     containers:
       description:
         - All containers with C(id), C(name), C(image), C(state), C(policy), C(max_retries), C(restart_count) and C(exit_code).
@@ -134,19 +186,21 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.drydock.dockerd.plugins.module_utils._engine import Engine
 from ansible_collections.drydock.dockerd.plugins.module_utils._errors import DrydockError
 from ansible_collections.drydock.dockerd.plugins.module_utils._host import Host
-from ansible_collections.drydock.dockerd.plugins.module_utils._info import describe
+from ansible_collections.drydock.dockerd.plugins.module_utils._info import describe, look_around
 from ansible_collections.drydock.dockerd.plugins.module_utils._observe import observe
 from ansible_collections.drydock.dockerd.plugins.module_utils._output import last_lines
 
 
 def main() -> None:
-    module = AnsibleModule(argument_spec={"log_lines": {"type": "int", "default": 0}}, supports_check_mode=True)
+    spec = {"log_lines": {"type": "int", "default": 0}, "measure": {"type": "bool", "default": False}}
+    module = AnsibleModule(argument_spec=spec, supports_check_mode=True)
     try:
-        state = observe(Host())
+        host = Host()
+        state = observe(host)
         output = last_lines(Engine(state.socket), state.inventory.containers.values(), module.params["log_lines"]) if state.socket else {}
     except DrydockError as exc:
         module.fail_json(msg=str(exc))
-    module.exit_json(changed=False, dockerd=describe(state, output))
+    module.exit_json(changed=False, dockerd={**describe(state, output), **look_around(host, state, measure=module.params["measure"])})
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # SPDX-FileCopyrightText: drydock.dockerd contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 
 from __future__ import annotations
 
@@ -30,6 +31,10 @@ options:
     type: int
     default: 120
 attributes:
+  action_group:
+    description: Use C(group/drydock.dockerd.all) in C(module_defaults) to set defaults for this module.
+    support: full
+    membership: [drydock.dockerd.all]
   check_mode:
     description: Can run in check mode without changing anything.
     support: full

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # SPDX-FileCopyrightText: drydock.dockerd contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 
 from __future__ import annotations
 
@@ -115,7 +116,7 @@ findings:
       description: The way out.
       type: str
 applied:
-  description: How the daemon was disturbed, V(none), V(reload) or V(restart).
+  description: How the daemon was disturbed, V(none), V(reload), V(restart), or V(start) for the first start of an engine that was just installed.
   returned: success
   type: str
 downtime_seconds:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import typing as t
 
+from ansible_collections.drydock.dockerd.plugins.module_utils._errors import DrydockError, message
 from ansible_collections.drydock.dockerd.plugins.plugin_utils._survey import to_list
 
 # The docker client's own rule (docker/cli, cli/context/store); 'default' is its own context.
@@ -27,33 +28,35 @@ def plan(endpoints: t.Any, directory: str, default_context: str) -> dict[str, t.
     """
     try:
         items = to_list(endpoints, "docker_client_endpoints", "a list of endpoints, each with a name and a host")
-    except ValueError as exc:
+    except DrydockError as exc:
         return {"refusals": [str(exc)], "contexts": []}
     refusals = [sentence for item in items for sentence in _wrong(item)]
     names = [item["name"] for item in items if isinstance(item, dict) and "name" in item]
     refusals += [
-        f"docker_client_endpoints has two endpoints of name {name}. Give each a name of its own."
+        message("variables-clash", f"docker_client_endpoints has two endpoints of name {name}.", "Give each a name of its own.")
         for name in sorted({one for one in names if names.count(one) > 1})
     ]
     if default_context and default_context not in [*names, "default"]:
-        refusals.append(f"docker_client_default_context is '{default_context}', which is no endpoint's name. Name one of them, or 'default'.")
+        sentence = f"docker_client_default_context is '{default_context}', which is no endpoint's name."
+        refusals.append(message("variable-value", sentence, "Name one of them, or 'default'."))
     if not directory.startswith("/") or set(directory) & set(',="'):
-        refusals.append(f"docker_client_dir is '{directory}'. Give an absolute path without commas, equals signs and quotes.")
+        refusals.append(message("variable-value", f"docker_client_dir is '{directory}'.", "Give an absolute path without commas, equals signs and quotes."))
     return {"refusals": refusals, "contexts": [] if refusals else [_context(item, directory) for item in items]}
 
 
 def _wrong(item: t.Any) -> list[str]:
     if not isinstance(item, dict) or not {"name", "host"} <= set(item):
-        return [f"docker_client_endpoints has {item!r}, which lacks a name or a host. Give both."]
+        return [message("variable-value", f"docker_client_endpoints has {item!r}, which lacks a name or a host.", "Give both.")]
     found = []
     if set(item) - _KEYS:
-        found.append(f"Endpoint {item['name']} has {', '.join(sorted(set(item) - _KEYS))}, which is unknown. There are name, host and description.")
+        sentence = f"Endpoint {item['name']} has {', '.join(sorted(set(item) - _KEYS))}, which is unknown."
+        found.append(message("variable-value", sentence, "There are name, host and description."))
     if not _NAME.fullmatch(str(item["name"])) or item["name"] == "default":
-        found.append(
-            f"Endpoint '{item['name']}' cannot be a context's name. Use two or more letters, digits and the characters _ . + and -, and not 'default'."
-        )
+        way_out = "Use two or more letters, digits and the characters _ . + and -, and not 'default'."
+        found.append(message("variable-value", f"Endpoint '{item['name']}' cannot be a context's name.", way_out))
     if not _HOST.fullmatch(str(item["host"])):
-        found.append(f"Endpoint {item['name']} has the host '{item['host']}'. Write it as tcp://docker.example.com:2376 or ssh://user@docker.example.com.")
+        way_out = "Write it as tcp://docker.example.com:2376 or ssh://user@docker.example.com."
+        found.append(message("variable-value", f"Endpoint {item['name']} has the host '{item['host']}'.", way_out))
     return found
 
 

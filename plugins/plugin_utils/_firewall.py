@@ -11,6 +11,7 @@ import ipaddress
 import typing as t
 
 from ansible_collections.drydock.dockerd.plugins.module_utils import _addresses
+from ansible_collections.drydock.dockerd.plugins.module_utils._errors import DrydockError, message
 from ansible_collections.drydock.dockerd.plugins.plugin_utils._survey import lines
 
 Network = t.Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
@@ -29,11 +30,12 @@ def plan(sources: t.Any, hosts: t.Sequence[str]) -> dict[str, t.Any]:
     try:
         for text in lines(sources, "docker_listen_allowed_sources"):
             networks.append(_network(text))
-    except ValueError as exc:
+    except DrydockError as exc:
         refusals.append(str(exc))
     ports = sorted({one.port for one in _addresses.known(hosts) if one.scheme == "tcp"}) if networks else []
     if networks and not ports:
-        refusals.append("docker_listen_allowed_sources is given, but docker_listen_addresses has no tcp address to guard. Leave it out.")
+        sentence = "docker_listen_allowed_sources is given, but docker_listen_addresses has no tcp address to guard."
+        refusals.append(message("variables-clash", sentence, "Leave it out."))
     return {"refusals": refusals, "ports": [] if refusals else ports, "ip": _of_version(4, networks), "ip6": _of_version(6, networks)}
 
 
@@ -45,8 +47,12 @@ def _network(text: str) -> Network:
     try:
         loose = ipaddress.ip_interface(text)
     except ValueError:
-        raise ValueError(f"docker_listen_allowed_sources has '{text}', which is no address or network. Give one like 10.0.0.5 or 10.0.0.0/24.") from None
-    raise ValueError(f"docker_listen_allowed_sources has '{text}', an address with a network's length. Give {loose.ip} or {loose.network}.")
+        raise DrydockError(
+            "variable-value", f"docker_listen_allowed_sources has '{text}', which is no address or network.", "Give one like 10.0.0.5 or 10.0.0.0/24."
+        ) from None
+    raise DrydockError(
+        "variable-value", f"docker_listen_allowed_sources has '{text}', an address with a network's length.", f"Give {loose.ip} or {loose.network}."
+    )
 
 
 def _of_version(version: int, networks: t.Iterable[Network]) -> list[str]:

@@ -18,7 +18,8 @@ import uuid
 
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
-from ansible_collections.drydock.dockerd.plugins.module_utils._confirm import reach
+from ansible_collections.drydock.dockerd.plugins.module_utils._errors import message
+from ansible_collections.drydock.dockerd.plugins.plugin_utils import _pace
 
 # How long nobody may be reached before the task gives up (the worker does not), and how long to wait between attempts, in seconds.
 _PATIENCE, _PAUSE = 600, 2
@@ -36,6 +37,7 @@ class FollowingActionModule(ActionBase):
 
     MODULE = ""
     _name = "host"
+    _pace = _pace.Pace(1)
     _supports_check_mode = True
     _supports_diff = True
     _supports_async = True
@@ -47,6 +49,7 @@ class FollowingActionModule(ActionBase):
         if self._task.async_val or self._task.check_mode:
             return self._execute_module(module_name=f"drydock.dockerd.{self.MODULE}", module_args=args, task_vars=task_vars, wrap_async=self._task.async_val)
         self._name = str((task_vars or {}).get("inventory_hostname", "host"))
+        self._pace = _pace.Pace(_pace.together(task_vars or {}))
         # A host that cannot be reached at all is Ansible's to tell.
         self._low_level_execute_command("true", sudoable=False)
         run = {"_run": uuid.uuid4().hex}
@@ -68,11 +71,12 @@ class FollowingActionModule(ActionBase):
                 result = self._execute_module(module_name=f"drydock.dockerd.{self.MODULE}", module_args=args, task_vars=task_vars)
                 words = str(result.get("msg")) if result.get("failed") else ""
                 if failures and _LOCKED in words:
-                    # By the module of the attempt before.
+                    # By the module of the attempt before. This answer came through whole, so the connection drops again and again.
+                    failures = 1
                     patience.lost(words)
                     time.sleep(_PAUSE)
                     continue
-                if "exception" in result or not any(one in words for one in _CUT_SHORT) or failures == _FAILURES:
+                if _is_traceback(result) or not any(one in words for one in _CUT_SHORT) or failures == _FAILURES:
                     return result
             except AnsibleError as exc:
                 words = str(exc)
@@ -96,7 +100,7 @@ class FollowingActionModule(ActionBase):
                 continue
             patience = _Patience()
             offset = news["offset"]
-            for line in news["lines"]:
+            for line in filter(self._pace.lets, news["lines"]):
                 self._say(line)
             if news["confirm"]:
                 self._confirm(command, **news["confirm"])
@@ -105,6 +109,9 @@ class FollowingActionModule(ActionBase):
 
     def _confirm(self, command: str, addresses: list[str], certificate: str) -> None:
         """Reach the changed addresses from here; what cannot be reached is tried again with the next news, as long as the worker waits."""
+        # Here, because few plays need it: Ansible compiles what it loads from a collection anew in each of them.
+        from ansible_collections.drydock.dockerd.plugins.module_utils._confirm import reach
+
         host = self._play_context.remote_addr or self._name
         for address in addresses:
             words = reach(address, certificate, host, _REACH_SECONDS)
@@ -120,7 +127,7 @@ class FollowingActionModule(ActionBase):
         with contextlib.suppress(AnsibleError):
             self._low_level_execute_command(f"{command} heard")
         if "error" in end:
-            return {"failed": True, "changed": False, "msg": f"{end['error']} {end['hint']}".strip()}
+            return {"failed": True, "changed": False, "msg": message(end.get("id", ""), end["error"], end["hint"])}
         return {"failed": False, **end["result"]}
 
     def _reconnect(self, patience: _Patience) -> None:
@@ -139,6 +146,20 @@ class FollowingActionModule(ActionBase):
             self._display.display(f"{self._name}: {line}")
 
 
+class PlainActionModule(FollowingActionModule):
+    """Runs the module with the arguments that it was given."""
+
+    def run(self, tmp: t.Any = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
+        result = super().run(tmp, task_vars)
+        result.update(self.run_module(dict(self._task.args), task_vars))
+        return result
+
+
+def _is_traceback(result: dict[str, t.Any]) -> bool:
+    """Whether the module itself failed, in what it wrote. From ansible-core 2.19 on a cut answer has the key 'exception', too."""
+    return any(str(result.get(stream, "")).lstrip().startswith("Traceback") for stream in ("module_stderr", "module_stdout"))
+
+
 class _Patience:
     """Bears a lost connection for a while."""
 
@@ -147,9 +168,8 @@ class _Patience:
 
     def lost(self, words: str) -> None:
         if time.monotonic() > self._until:
-            raise AnsibleError(
-                f"The host could not be reached for {_PATIENCE} s ({words}). A change that was begun goes on there; run again, and this run's end is told."
-            )
+            sentence = f"The host could not be reached for {_PATIENCE} s ({words})."
+            raise AnsibleError(message("unreachable", sentence, "A change that was begun goes on there; run again, and this run's end is told."))
 
 
-__all__ = ("FollowingActionModule",)
+__all__ = ("FollowingActionModule", "PlainActionModule")

@@ -12,6 +12,7 @@ import os
 import typing as t
 
 from ansible.errors import AnsibleActionFail
+from ansible_collections.drydock.dockerd.plugins.module_utils._errors import message
 from ansible_collections.drydock.dockerd.plugins.plugin_utils._follow import FollowingActionModule
 
 try:
@@ -34,7 +35,7 @@ class RenderingActionModule(FollowingActionModule):
     def run(self, tmp: t.Any = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         result = super().run(tmp, task_vars)
         variables = dict(task_vars or {})
-        args = without_empty(self._task.args)
+        args = given(without_empty(self._task.args))
         for option, (variable, placeholder) in _PATHS.items():
             path = str(args.pop(option, None) or "").strip()
             if path:
@@ -44,6 +45,8 @@ class RenderingActionModule(FollowingActionModule):
                 variables[variable] = placeholder if args.get("state") == "restored" else path
         self._prepare(args)
         self._render_request(args, variables)
+        if "requests" in args:
+            args["requests"] = [given(request) for request in args["requests"]]
         for request in args.get("requests") or []:
             self._render_request(request, variables)
         result.update(self.run_module(args, task_vars))
@@ -68,7 +71,7 @@ class RenderingActionModule(FollowingActionModule):
             try:
                 settings = json.loads(rendered) if isinstance(rendered, str) else dict(rendered)
             except ValueError as exc:
-                raise AnsibleActionFail(f"Template {template} does not render to JSON: {exc}.") from exc
+                raise AnsibleActionFail(message("module-call", f"Template {template} does not render to JSON: {exc}.")) from exc
             request["settings"] = {**(request.get("settings") or {}), **without_empty(settings)}
         for drop_in in request.get("drop_ins") or []:
             template = drop_in.pop("template", None)
@@ -95,9 +98,14 @@ def without_empty(value: t.Any) -> t.Any:
     return value
 
 
+def given(options: dict[str, t.Any]) -> dict[str, t.Any]:
+    """Options without those that are none: that is how empty text of a survey arrives from ansible-core 2.19 on."""
+    return {key: value for key, value in options.items() if value is not None}
+
+
 def role_template(role: str, name: str) -> str:
     """A template of one of the collection's own roles."""
     return os.path.join(_OURS, "roles", role, "templates", name)
 
 
-__all__ = ("RenderingActionModule", "role_template", "without_empty")
+__all__ = ("RenderingActionModule", "given", "role_template", "without_empty")

@@ -12,7 +12,7 @@ import re
 import typing as t
 
 from ansible_collections.drydock.dockerd.plugins.module_utils import _addresses
-from ansible_collections.drydock.dockerd.plugins.module_utils._errors import DrydockError
+from ansible_collections.drydock.dockerd.plugins.module_utils._errors import DrydockError, message
 from ansible_collections.drydock.dockerd.plugins.plugin_utils._survey import lines
 
 # Go takes an underscore in a name, too, and a star for its first part.
@@ -90,18 +90,22 @@ def _misshapen(given: t.Mapping[str, t.Any]) -> list[str]:
         ("clients", _CLIENT.fullmatch, "no name of a client. Use up to 64 letters, digits and the characters . _ @ and -."),
     ):
         try:
-            found += [f"docker_tls_{variable} has '{one}', which is {kind}" for one in lines(given[variable], f"docker_tls_{variable}") if not accepts(one)]
-        except ValueError as exc:
+            asked = lines(given[variable], f"docker_tls_{variable}")
+            found += [message("variable-value", f"docker_tls_{variable} has '{one}', which is {kind}") for one in asked if not accepts(one)]
+        except DrydockError as exc:
             found.append(str(exc))
     if not re.fullmatch(r"\d{1,5}|", str(given["renew_before"]).strip()):
-        found.append(f"docker_tls_renew_before is '{given['renew_before']}'. Give a number of days.")
+        found.append(message("variable-value", f"docker_tls_renew_before is '{given['renew_before']}'.", "Give a number of days."))
     for variable in ("dir", "ca_dir"):
         if given[variable] and not given[variable].startswith("/"):
-            found.append(f"docker_tls_{variable} '{given[variable]}' is a relative path. Give an absolute one.")
+            found.append(message("variable-value", f"docker_tls_{variable} '{given[variable]}' is a relative path.", "Give an absolute one."))
+    if not isinstance(given["ca_passphrase"], str):
+        # As a number it may have other digits than those that were typed, which is not told here: it is a secret.
+        sentence = "docker_tls_ca_passphrase was read as a number, and not as text."
+        found.append(message("variable-value", sentence, "Put it in quotes, or take one that is no number."))
     if 0 < len(str(given["ca_passphrase"])) < _SHORTEST_PASSPHRASE:
-        found.append(
-            f"docker_tls_ca_passphrase has fewer than {_SHORTEST_PASSPHRASE} characters, which may occur in a certificate by chance. Take a longer one."
-        )
+        sentence = f"docker_tls_ca_passphrase has fewer than {_SHORTEST_PASSPHRASE} characters, which may occur in a certificate by chance."
+        found.append(message("variable-value", sentence, "Take a longer one."))
     return found
 
 
@@ -109,20 +113,22 @@ def _incomplete(has: t.Mapping[str, bool], given: t.Mapping[str, t.Any]) -> list
     found = []
     if has["server_cert"] != has["server_key"]:
         there, missing = ("server_cert", "server_key") if has["server_cert"] else ("server_key", "server_cert")
-        found.append(f"docker_tls_{there} is given without docker_tls_{missing}. Give both, or neither and let the role make them.")
+        sentence = f"docker_tls_{there} is given without docker_tls_{missing}."
+        found.append(message("tls-incomplete", sentence, "Give both, or neither and let the role make them."))
     elif has["server_cert"] and not has["ca_cert"]:
-        found.append("docker_tls_server_cert is given without docker_tls_ca_cert, so that the daemon would know no client. Give the CA's certificate, too.")
+        sentence = "docker_tls_server_cert is given without docker_tls_ca_cert, so that the daemon would know no client."
+        found.append(message("tls-incomplete", sentence, "Give the CA's certificate, too."))
     elif has["ca_key"] and not has["ca_cert"]:
-        found.append("docker_tls_ca_key is given without docker_tls_ca_cert. Give both.")
+        found.append(message("tls-incomplete", "docker_tls_ca_key is given without docker_tls_ca_cert.", "Give both."))
     elif has["ca_cert"] and not has["ca_key"] and not has["server_cert"]:
-        found.append("docker_tls_ca_cert is given without docker_tls_ca_key, so that nothing can be signed. Give the key, or docker_tls_server_cert.")
+        sentence = "docker_tls_ca_cert is given without docker_tls_ca_key, so that nothing can be signed."
+        found.append(message("tls-incomplete", sentence, "Give the key, or docker_tls_server_cert."))
     elif not has["ca_cert"] and not has["ca_dir"]:
-        found.append("There is no CA. Set docker_tls_ca_dir to a directory on the controller, where one is made once, or give docker_tls_ca_cert and _key.")
+        way_out = "Set docker_tls_ca_dir to a directory on the controller, where one is made once, or give docker_tls_ca_cert and _key."
+        found.append(message("tls-ca", "There is no CA.", way_out))
     if has["ca_cert"] and given["clients"]:
-        found.append(
-            "docker_tls_clients needs docker_tls_ca_dir, where their files are made, and not a CA that is given as text."
-            " Use role docker_client, which makes the key on the client's machine."
-        )
+        sentence = "docker_tls_clients needs docker_tls_ca_dir, where their files are made, and not a CA that is given as text."
+        found.append(message("variables-clash", sentence, "Use role docker_client, which makes the key on the client's machine."))
     return found
 
 
@@ -135,17 +141,18 @@ def trouble(certificates: t.Sequence[t.Any], keys: t.Sequence[t.Any], called: t.
     :param signed: whether the CA has signed the server's certificate.
     """
     read = {one["item"]: one for one in certificates if "public_key" in one}
-    found = [f"{called[one['item']]} is no certificate in PEM: {_words(one)}" for one in certificates if one["item"] not in read]
+    unread = [one for one in certificates if one["item"] not in read]
+    found = [message("tls-unreadable", f"{called[one['item']]} is no certificate in PEM: {_words(one)}") for one in unread]
     for part, one in read.items():
         found += _unusable(part, one, called[part], signs=any(key["item"] == "ca" for key in keys))
     for key in keys:
         part, name = key["item"], called[f"{key['item']}_key"]
         if "public_key" not in key:
-            found.append(f"{name} cannot be read: {_words(key)} {_PASSPHRASE[part]}")
+            found.append(message("tls-unreadable", f"{name} cannot be read: {_words(key)}", _PASSPHRASE[part]))
         elif part in read and key["public_key"] != read[part]["public_key"]:
-            found.append(f"{name} does not fit {called[part]}. Give the key that the certificate was made for.")
+            found.append(message("tls-mismatch", f"{name} does not fit {called[part]}.", "Give the key that the certificate was made for."))
     if not found and not signed:
-        found.append(f"{called['ca']} has not signed {called['server']}. Give the CA that has.")
+        found.append(message("tls-other-ca", f"{called['ca']} has not signed {called['server']}.", "Give the CA that has."))
     return found
 
 
@@ -156,15 +163,16 @@ def _words(one: t.Mapping[str, t.Any]) -> str:
 def _unusable(part: str, one: t.Mapping[str, t.Any], name: str, signs: bool) -> list[str]:
     ends = "{}-{}-{}".format(one["not_after"][:4], one["not_after"][4:6], one["not_after"][6:8])
     if one["expired"]:
-        return [f"{name} has ended on {ends}. {_NEW_CA if part == 'ca' else 'Give a newer one.'}"]
+        return [message("tls-expired", f"{name} has ended on {ends}.", _NEW_CA if part == "ca" else "Give a newer one.")]
     if not one["valid_at"]["now"]:
-        return [f"{name} is not valid yet. Look at the controller's clock, or give another one."]
+        return [message("tls-not-yet-valid", f"{name} is not valid yet.", "Look at the controller's clock, or give another one.")]
     if part == "ca" and "CA:TRUE" not in (one["basic_constraints"] or []):
-        return [f"{name} is not the certificate of a CA. Give the one that signs the others."]
+        return [message("tls-ca", f"{name} is not the certificate of a CA.", "Give the one that signs the others.")]
     if part == "ca" and signs and not one["valid_at"]["later"]:
-        return [f"{name} ends on {ends}, within docker_tls_renew_before days, and nothing that it signs can last longer. {_NEW_CA}"]
+        return [message("tls-expired", f"{name} ends on {ends}, within docker_tls_renew_before days, and nothing that it signs can last longer.", _NEW_CA)]
     if part == "server" and SERVER_AUTH not in (one["extended_key_usage"] or [SERVER_AUTH]):
-        return [f"{name} is not meant for servers: its extended key usage is {', '.join(one['extended_key_usage'])}. Give one that is."]
+        sentence = f"{name} is not meant for servers: its extended key usage is {', '.join(one['extended_key_usage'])}."
+        return [message("tls-purpose", sentence, "Give one that is.")]
     return []
 
 

@@ -11,6 +11,7 @@ import itertools
 import re
 import typing as t
 
+from ansible_collections.drydock.dockerd.plugins.module_utils._errors import message
 from ansible_collections.drydock.dockerd.plugins.plugin_utils import _survey
 
 Item = t.Mapping[str, t.Any]
@@ -29,7 +30,7 @@ _ENDED = ("exited", "dead")
 def to_list(value: t.Any) -> list[t.Any]:
     """The wanted list as it was typed: data, or text of a survey in YAML or JSON; empty text means not given.
 
-    :raises ValueError: it is no list.
+    :raises DrydockError: it is no list.
     """
     return _survey.to_list(value, "docker_containers_list", "a list of containers, each with a name")
 
@@ -68,10 +69,12 @@ def plan(listed: t.Any, now: t.Mapping[str, t.Any], purge: bool, check: bool = F
 def _impossible(listed: t.Any, items: t.Sequence[Item], now: t.Mapping[str, t.Any], stay: t.Sequence[t.Mapping[str, t.Any]], purge: bool) -> list[str]:
     """Why nothing may be done, looking at the daemon and those of its containers that stay."""
     found = []
-    if purge and isinstance(listed, str) and not items:
-        found.append("docker_containers_purge is set, but docker_containers_list is empty text. Give [] to remove all containers that the role made.")
+    if purge and (listed is None or isinstance(listed, str)) and not items:
+        sentence = "docker_containers_purge is set, but docker_containers_list is empty text."
+        found.append(message("variables-clash", sentence, "Give [] to remove all containers that the role made."))
     if not now["python_requests"]:
-        found.append("This host's Python lacks the library requests, which community.docker needs. Install the package python3-requests.")
+        sentence = "This host's Python lacks the library requests, which community.docker needs."
+        found.append(message("missing-package", sentence, "Install the package python3-requests."))
     found += [sentence for item in items for sentence in (*_policy_refusals(item), *_image_refusals(item, now))]
     return found + _port_refusals(items, stay)
 
@@ -95,7 +98,7 @@ def trouble(listed: t.Any, before: t.Sequence[t.Mapping[str, t.Any]], after: t.S
         if not _is_to_run(item) or (one is None and _is_true(item.get("auto_remove"))):
             continue
         if one is None:
-            found.append(f"Container {item['name']} is gone.")
+            found.append(message("container-down", f"Container {item['name']} is gone."))
             continue
         what = _complaint(one, was.get(one["id"]))
         if what:
@@ -124,20 +127,24 @@ def _sentence(one: t.Mapping[str, t.Any], what: str) -> str:
     facts = f"{one['state']}, exit code {one['exit_code']}, restarted {one['restart_count']} times, policy {one['policy']}"
     words = f"Its last lines: {' | '.join(one['log'])}" if one["log"] else "It printed nothing."
     check = f" Its health check said: {one['health_output']}" if one["health"] == "unhealthy" and one["health_output"] else ""
-    return f"Container {one['name']} {what}: {facts}.{check} {words}"
+    return message("container-down", f"Container {one['name']} {what}: {facts}.{check} {words}")
 
 
 def _misshapen(items: t.Sequence[t.Any]) -> list[str]:
     found = []
     for number, item in enumerate(items, 1):
         if not isinstance(item, dict):
-            found.append(f"Entry {number} of docker_containers_list is {item!r}. Give a dictionary with options of docker_container.")
+            sentence = f"Entry {number} of docker_containers_list is {item!r}."
+            found.append(message("variable-value", sentence, "Give a dictionary with options of docker_container."))
         elif not isinstance(item.get("name"), str) or not item["name"]:
-            found.append(f"Entry {number} of docker_containers_list has no name. Give it one: by its name it is known in the next run.")
+            sentence = f"Entry {number} of docker_containers_list has no name."
+            found.append(message("variable-value", sentence, "Give it one: by its name it is known in the next run."))
         elif not isinstance(item.get("labels") or {}, dict):
-            found.append(f"Container {item['name']} has labels that are no dictionary: {item['labels']!r}. Write them as key: value.")
+            sentence = f"Container {item['name']} has labels that are no dictionary: {item['labels']!r}."
+            found.append(message("variable-value", sentence, "Write them as key: value."))
     names = [item["name"] for item in items if isinstance(item, dict) and isinstance(item.get("name"), str)]
-    return found + [f"Container {name} is listed twice. Give each its own name." for name in sorted({name for name in names if names.count(name) > 1})]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    return found + [message("variables-clash", f"Container {name} is listed twice.", "Give each its own name.") for name in twice]
 
 
 def policy_of(item: Item) -> str:
@@ -150,11 +157,14 @@ def _policy_refusals(item: Item) -> list[str]:
     policy, retries = policy_of(item), item.get("restart_retries")
     name, _colon, number = policy.partition(":")
     if name == "on-failure" and number:
-        return [f"Container {item['name']} asks for restart_policy '{policy}'. Give restart_policy: on-failure and restart_retries: {number}."]
+        way_out = f"Give restart_policy: on-failure and restart_retries: {number}."
+        return [message("variable-value", f"Container {item['name']} asks for restart_policy '{policy}'.", way_out)]
     if policy not in POLICIES:
-        return [f"Container {item['name']} asks for restart_policy '{policy}', which Docker does not have. Use one of {', '.join(POLICIES)}."]
+        sentence = f"Container {item['name']} asks for restart_policy '{policy}', which Docker does not have."
+        return [message("variable-value", sentence, f"Use one of {', '.join(POLICIES)}.")]
     if retries not in (None, "", 0, "0") and policy != "on-failure":
-        return [f"Container {item['name']} has restart_retries {retries}, but policy '{policy}' counts none. Use on-failure, or leave them out."]
+        sentence = f"Container {item['name']} has restart_retries {retries}, but policy '{policy}' counts none."
+        return [message("variables-clash", sentence, "Use on-failure, or leave them out.")]
     return []
 
 
@@ -212,16 +222,19 @@ def _image_refusals(item: Item, now: t.Mapping[str, t.Any]) -> list[str]:
         return []
     if not path:
         if _has_to_be_pulled(item, now) and str(item.get("pull")).lower() in ("never", "false", "no"):
-            return [f"Image {image} of container {item['name']} is not there, and pull: {item['pull']} forbids to fetch it. Give its image_archive."]
+            sentence = f"Image {image} of container {item['name']} is not there, and pull: {item['pull']} forbids to fetch it."
+            return [message("image-missing", sentence, "Give its image_archive.")]
         return []
     if not image:
-        return [f"Container {item['name']} has an image_archive and no image. Name the image that is in it."]
+        return [message("variable-value", f"Container {item['name']} has an image_archive and no image.", "Name the image that is in it.")]
     archive = now["archives"][path]
     if archive.get("error"):
+        # The host has said it with its id.
         return [archive["error"]]
     if not _ids(image, archive["images"]):
         names = ", ".join(name for one in archive["images"] for name in one["names"]) or "no image with a name"
-        return [f"The archive {path} does not hold image {image} of container {item['name']}; it holds {names}. Name one of these, or give another archive."]
+        sentence = f"The archive {path} does not hold image {image} of container {item['name']}; it holds {names}."
+        return [message("image-missing", sentence, "Name one of these, or give another archive.")]
     return []
 
 
@@ -254,7 +267,7 @@ def _port_refusals(items: t.Sequence[Item], containers: t.Sequence[t.Mapping[str
     ]
     pairs = [*itertools.combinations(taken, 2), *itertools.product(taken, foreign)]
     return [
-        f"Container {name} publishes port {port[1]}/{port[2]}, which container {other} has. Choose another port for one of them."
+        message("port-taken", f"Container {name} publishes port {port[1]}/{port[2]}, which container {other} has.", "Choose another port for one of them.")
         for (name, port), (other, theirs) in pairs
         if name != other and port[1:] == theirs[1:] and (port[0] == theirs[0] or port[0] in _ANY or theirs[0] in _ANY)
     ]

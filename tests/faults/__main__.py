@@ -30,7 +30,7 @@ import xml.etree.ElementTree
 
 from instance import Instance, abandon, result_of, start_move
 from ledger import Failed, Ledger, missing
-from moments import Fault, at_random, long_form, renames, short, short_form
+from moments import Fault, at_random, long_form, renames, seconds_by_step, short, short_form
 
 ROOTS = ("/var/lib/docker", "/mnt/data/docker")
 # Containers run again that long after a worker was killed, with nobody coming.
@@ -72,7 +72,7 @@ class Test:
         """One rename and one move without any fault: they tell their steps, and what each takes of the move."""
         renamed = self.move_on(other(ROOTS[0], near=True))
         result = self.move_on(ROOTS[1])
-        self.phases = {one["phase"]: one["seconds"] for one in result["phases"]}
+        self.phases = seconds_by_step(result)
         return result["plan"], renamed["plan"]
 
     def move_on(self, target: str, keep: bool = True) -> dict[str, t.Any]:

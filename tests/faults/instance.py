@@ -55,13 +55,12 @@ class Instance:
         INVENTORY.write_text(INVENTORY_TEXT.format(name=self.name))
         self.remove()
         self.boot()
-        self.run("python3", "/usr/local/lib/lab_host.py", "seed", "200")
+        self.run("lab-host", "seed", "200", "all")
 
     def boot(self) -> None:
         """Boot a fresh instance from the images, or from nothing if there are none."""
         output(LAB / "create.sh", self.name, self.image, "1G", "powercut")
-        output("docker", "cp", LAB / "host.py", f"{self.name}:/usr/local/lib/lab_host.py")
-        output("docker", "cp", LAB / "compare.py", f"{self.name}:/usr/local/lib/compare.py")
+        output("docker", "cp", LAB / "host.py", f"{self.name}:/usr/local/bin/lab_host.py")
         output("docker", "cp", LAB / "fault.py", f"{self.name}:/usr/local/bin/lab-fault")
 
     def end(self) -> None:

@@ -74,6 +74,14 @@ def long_form(steps: t.Sequence[str]) -> list[Fault]:
     return [fault for how in ("cut", "kill", "kill-both") for fault in both_ways(every_step(steps, how))] + unprovable() * 2
 
 
+def seconds_by_step(result: t.Mapping[str, t.Any]) -> dict[str, float]:
+    """What each step of a move took. Passes of the warm copy are measured as well and are no steps: no line of the journal tells of one.
+
+    :param result: of the module data_root.
+    """
+    return {one["phase"]: one["seconds"] for one in result["phases"] if one["phase"] in result["plan"]}
+
+
 def at_random(rng: random.Random, phases: t.Mapping[str, float], count: int) -> list[Fault]:
     """Random moments: each step is as likely as any other, whatever it takes; the seconds after the end are one more for a cut. Every third
     cut is followed by another one in the next run, which recovers.
@@ -89,4 +97,4 @@ def at_random(rng: random.Random, phases: t.Mapping[str, float], count: int) -> 
     return faults
 
 
-__all__ = ("Fault", "at_random", "both_ways", "every_step", "long_form", "renames", "short", "short_form")
+__all__ = ("Fault", "at_random", "both_ways", "every_step", "long_form", "renames", "seconds_by_step", "short", "short_form")

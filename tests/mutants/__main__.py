@@ -8,21 +8,30 @@
     mutants NAME ...     these, without their .patch
 
 A patch says above its diff which protection it takes out and, behind 'Test:', which test then has to fail. It is applied to a copy of
-the checkout; nothing is left of the copies. A patch that does not apply, and a test that cannot be run, are broken: no kill.
+the checkout, and taken back; nothing is left of the copies. A patch that does not apply, and a test that cannot be run, are broken: no kill.
 """
 
 from __future__ import annotations
 
-import concurrent.futures
+import contextlib
 import dataclasses
 import os
 import pathlib
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
+import typing as t
+
+# What each child would load anew.
+import hypothesis  # noqa: F401
+import jinja2  # noqa: F401
+import pytest
+import testinfra.plugin  # noqa: F401
+import yaml  # noqa: F401
 
 HERE = pathlib.Path(__file__).resolve().parent
 TOP = HERE.parent.parent
@@ -70,45 +79,103 @@ def copy_checkout(tree: pathlib.Path) -> pathlib.Path:
     copy.mkdir(parents=True)
     for name in NEEDED:
         if (TOP / name).is_dir():
-            shutil.copytree(TOP / name, copy / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(TOP / name, copy / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__", "*.patch"))
         else:
             shutil.copy2(TOP / name, copy / name)
     return copy
 
 
-def run_tests(tree: pathlib.Path, copy: pathlib.Path, tests: list[str], patience: float | None = None) -> tuple[int, str]:
-    """Run tests of a copy; returns pytest's exit code and output."""
-    # A failure here is what is wanted, so it goes into nobody's report.
-    environment = {name: value for name, value in os.environ.items() if name != "DRYDOCK_REPORTS"}
-    environment.update(PYTHONPATH=str(tree), PYTHONDONTWRITEBYTECODE="1", TMPDIR=str(tree))
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-rf", "--tb=short", *tests]
+def apply(copy: pathlib.Path, mutant: Mutant, *options: str) -> str:
+    """Apply a patch to a copy, or take it back; returns why it does not apply, or nothing."""
+    # Inside of somebody's git repository, git would leave out all that the patch names.
+    environment = {**os.environ, "GIT_CEILING_DIRECTORIES": str(copy.parent)}
+    command = ["git", "apply", *options, str(mutant.path)]
+    done = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True, check=False)
+    return "" if done.returncode == 0 else done.stderr or "it does not apply"
+
+
+def start_tests(tree: pathlib.Path, copy: pathlib.Path, tests: list[str], log: pathlib.Path) -> int:
+    """Run tests of a copy in a child of this process, which has all that they need loaded but the collection; returns its number."""
+    pid = os.fork()
+    if pid:
+        return pid
+    code = -1
     try:
-        done = subprocess.run(command, cwd=copy, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=patience, check=False)
-    except subprocess.TimeoutExpired:
-        return -1, f"no end within {patience:g} s"
-    return done.returncode, done.stdout + done.stderr
+        os.setsid()
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), 1)
+        os.dup2(1, 2)
+        os.chdir(copy)
+        # A failure here is what is wanted, so it goes into nobody's report.
+        os.environ.pop("DRYDOCK_REPORTS", None)
+        os.environ.update(PYTHONPATH=str(tree), PYTHONDONTWRITEBYTECODE="1", TMPDIR=str(tree))
+        sys.dont_write_bytecode = True
+        sys.path.insert(0, str(tree))
+        code = int(pytest.main(["-q", "-x", "-rf", "--tb=short", *tests]))
+        sys.stdout.flush()
+    finally:
+        os._exit(code & 255)
 
 
-def judge(mutant: Mutant) -> tuple[str, str, float]:
-    """Try one mutant; returns the verdict, why it is broken or survived, and the seconds."""
-    began = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="mutant-") as directory:
-        tree = pathlib.Path(directory)
-        copy = copy_checkout(tree)
-        # Inside of somebody's git repository, git would leave out all that the patch names.
-        environment = {**os.environ, "GIT_CEILING_DIRECTORIES": str(copy.parent)}
-        applied = subprocess.run(["git", "apply", str(mutant.path)], cwd=copy, env=environment, capture_output=True, text=True, check=False)
-        if applied.returncode != 0:
-            return "broken", applied.stderr, time.monotonic() - began
-        rc, output = run_tests(tree, copy, [mutant.test], PATIENCE)
-        return verdict(rc, output), output, time.monotonic() - began
+class Bench:
+    """A copy of the checkout on which one mutant at a time is tried."""
+
+    def __init__(self, tree: pathlib.Path) -> None:
+        self.tree = tree
+        self.copy = copy_checkout(tree)
+        self.log = tree / "log"
+        self.pid = 0
+
+    def begin(self, mutant: Mutant) -> str:
+        """Apply the patch and start its test; returns why that cannot be, or nothing."""
+        self.mutant, self.began = mutant, time.monotonic()
+        why = apply(self.copy, mutant)
+        if not why:
+            self.pid = start_tests(self.tree, self.copy, [mutant.test], self.log)
+        return why
+
+    def end(self) -> tuple[str, str] | None:
+        """The verdict and the output, or None as long as the test runs; takes the patch back."""
+        done, status = os.waitpid(self.pid, os.WNOHANG)
+        late = time.monotonic() > self.began + PATIENCE
+        if not done and not late:
+            return None
+        if not done:
+            os.killpg(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+        why = apply(self.copy, self.mutant, "--reverse")
+        if why:
+            sys.exit(f"{self.mutant.name} cannot be taken back: {why}")
+        output = f"no end within {PATIENCE} s" if not done else self.log.read_text(encoding="utf-8", errors="replace")
+        return verdict(os.waitstatus_to_exitcode(status) if done else -1, output), output
 
 
-def without_mutant(mutants: list[Mutant]) -> tuple[int, str]:
+def without_mutant(bench: Bench, mutants: list[Mutant]) -> tuple[int, str]:
     """All tests at once, on a copy as it is."""
-    with tempfile.TemporaryDirectory(prefix="mutant-") as directory:
-        tree = pathlib.Path(directory)
-        return run_tests(tree, copy_checkout(tree), sorted({mutant.test for mutant in mutants}))
+    pid = start_tests(bench.tree, bench.copy, sorted({mutant.test for mutant in mutants}), bench.log)
+    _pid, status = os.waitpid(pid, 0)
+    return os.waitstatus_to_exitcode(status), bench.log.read_text(encoding="utf-8", errors="replace")
+
+
+def judged(benches: list[Bench], mutants: list[Mutant]) -> t.Iterator[tuple[Mutant, str, str, float]]:
+    """Try each mutant; yields it with the verdict, why it is broken or survived, and the seconds."""
+    waiting, free, busy = list(reversed(mutants)), list(benches), []
+    while waiting or busy:
+        while waiting and free:
+            bench, mutant = free.pop(), waiting.pop()
+            why = bench.begin(mutant)
+            if why:
+                yield mutant, "broken", why, 0.0
+                free.append(bench)
+            else:
+                busy.append(bench)
+        for bench in list(busy):
+            ended = bench.end()
+            if ended:
+                yield bench.mutant, *ended, time.monotonic() - bench.began
+                busy.remove(bench)
+                free.append(bench)
+        time.sleep(0.02)
 
 
 def main(names: list[str]) -> int:
@@ -117,13 +184,13 @@ def main(names: list[str]) -> int:
     unknown = set(names) - {mutant.name for mutant in mutants}
     if unknown or not mutants:
         sys.exit(f"There is no such mutant: {', '.join(sorted(unknown)) or 'none at all'}.")
-    rc, output = without_mutant(mutants)
-    if rc != 0:
-        sys.exit(f"{output}\nThe tests have to pass before anything is taken out.")
     bad = 0
-    # They wait for the disk more than for a processor.
-    with concurrent.futures.ThreadPoolExecutor(2 * (os.cpu_count() or 1)) as pool:
-        for mutant, (word, why, seconds) in zip(mutants, pool.map(judge, mutants)):
+    with contextlib.ExitStack() as stack:
+        benches = [Bench(pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mutant-")))) for _ in range(os.cpu_count() or 1)]
+        rc, output = without_mutant(benches[0], mutants)
+        if rc != 0:
+            sys.exit(f"{output}\nThe tests have to pass before anything is taken out.")
+        for mutant, word, why, seconds in judged(benches, mutants):
             print(f"{mutant.name:<44} {word:<8} {seconds:>6.1f} s", flush=True)
             if word != "killed":
                 bad += 1

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # SPDX-FileCopyrightText: drydock.dockerd contributors
 
-"""No unit test touches the machine: a command is an error unless the test is marked for it."""
+"""No unit test touches the machine: a command is an error unless the test is marked for it, and nothing waits for the disk."""
 
 from __future__ import annotations
 
@@ -31,3 +31,9 @@ def no_commands(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(subprocess, "Popen", refuse)
     for name in _STARTERS:
         monkeypatch.setattr(os, name, refuse)
+
+
+@pytest.fixture(autouse=True)
+def no_syncs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test writes has to outlive nothing; that it is synced is noted where it matters."""
+    monkeypatch.setattr(os, "fsync", lambda fd: None)

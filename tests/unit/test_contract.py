@@ -123,12 +123,21 @@ def test_a_module_is_documented_under_its_own_name(module):
     assert all(list(task)[1] == f"drydock.dockerd.{own['module']}" or "ansible.builtin." in list(task)[1] for task in yaml.safe_load(module.EXAMPLES))
 
 
-def test_a_module_keeps_what_it_says_of_check_mode(module, monkeypatch):
+def attributes(module):
+    """A module's attributes, its own joined with those of the fragments."""
     own, _options = documentation(module)
-    attributes = dict(own.get("attributes") or {})
+    found = dict(own.get("attributes") or {})
     for name in own.get("extends_documentation_fragment", []):
-        attributes.update(yaml.safe_load(getattr(ModuleDocFragment, (name.split(".")[3:] or ["documentation"])[0].upper())).get("attributes", {}))
-    assert (attributes["check_mode"]["support"] == "full") is specification(module, monkeypatch)["supports_check_mode"]
+        found.update(yaml.safe_load(getattr(ModuleDocFragment, (name.split(".")[3:] or ["documentation"])[0].upper())).get("attributes", {}))
+    return found
+
+
+def test_a_module_keeps_what_it_says_of_check_mode(module, monkeypatch):
+    assert (attributes(module)["check_mode"]["support"] == "full") is specification(module, monkeypatch)["supports_check_mode"]
+
+
+def test_a_module_says_whether_it_is_in_the_action_group(module):
+    assert ("action_group" in attributes(module)) is (module.__name__.rpartition(".")[2] in load("meta/runtime.yml")["action_groups"]["all"])
 
 
 def test_changing_modules_are_in_the_action_group():

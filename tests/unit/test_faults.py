@@ -15,7 +15,7 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "faults"))
 from ledger import Ledger, missing
-from moments import Fault, at_random, both_ways, every_step, long_form, renames, short_form
+from moments import Fault, at_random, both_ways, every_step, long_form, renames, seconds_by_step, short_form
 
 STEPS = ["hold", "stop", "write /etc/docker/daemon.json", "commit"]
 
@@ -63,6 +63,12 @@ def test_renames_are_struck_on_one_file_system() -> None:
 
 def test_short_form_cuts_at_every_step() -> None:
     assert [fault.step for fault in short_form(STEPS) if fault.how == "cut"] == STEPS
+
+
+def test_a_moment_is_one_that_the_journal_tells() -> None:
+    measured = {"warm copy, pass 1": 2.0, "warm copy, pass 2": 0.1, "warm copy": 2.1, "hold": 0.2}
+    phases = [{"phase": phase, "seconds": seconds} for phase, seconds in measured.items()]
+    assert seconds_by_step({"plan": ["warm copy", "hold"], "phases": phases}) == {"warm copy": 2.1, "hold": 0.2}
 
 
 def test_at_random_is_repeated_by_its_seed() -> None:

@@ -108,7 +108,8 @@ def test_host_without_python_requests_is_refused(host: t.Any) -> None:
     finally:
         host.check_output("mv /root/requests /usr/lib/python3/dist-packages/requests")
     assert play.failed
-    assert play.message == "This host's Python lacks the library requests, which community.docker needs. Install the package python3-requests."
+    sentence = "This host's Python lacks the library requests, which community.docker needs. Install the package python3-requests."
+    assert play.message == f"{sentence} [missing-package]"
     assert set(picture(host)) == set(before)
 
 

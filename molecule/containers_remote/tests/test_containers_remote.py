@@ -8,10 +8,9 @@ from __future__ import annotations
 import typing as t
 
 import pytest
-import testinfra
 import yaml
 from policies import FLAP, inspect, picture, role
-from running import PLAYBOOKS, Play, address, run_module
+from running import PLAYBOOKS, Play, address, connect, run_module
 
 HERE = PLAYBOOKS.parent / "molecule" / "containers_remote"
 CONNECTION = yaml.safe_load((HERE / "vars" / "main.yml").read_text())["docker_containers_connection"]
@@ -25,10 +24,6 @@ def daemon() -> t.Any:
 @pytest.fixture(scope="module")
 def host() -> t.Any:
     return connect("client")
-
-
-def connect(name: str) -> t.Any:
-    return testinfra.get_host(f"ansible://{name}", ansible_inventory=str(HERE.parent / "lab" / "inventory.py"))
 
 
 @pytest.fixture(scope="module")

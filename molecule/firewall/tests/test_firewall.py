@@ -86,7 +86,7 @@ def test_a_host_without_nft_is_refused(host: t.Any) -> None:
     finally:
         host.check_output("mv /usr/sbin/nft.away /usr/sbin/nft")
     assert (play.failed, play.changed) == (True, 0)
-    assert play.message == "This host has no /usr/sbin/nft, which docker_listen_allowed_sources needs. Install the package nftables."
+    assert play.message == "This host has no /usr/sbin/nft, which docker_listen_allowed_sources needs. Install the package nftables. [missing-package]"
 
 
 def test_sources_are_let_in_without_a_restart(host: t.Any, stranger: t.Any, controller: str) -> None:

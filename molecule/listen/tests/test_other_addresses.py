@@ -50,4 +50,4 @@ def test_an_address_that_is_late_at_boot(host: t.Any) -> None:
     wait_for(lambda: host.run("ss -Hltn 'sport = :2375' | grep -q .").rc == 0, "the boot", seconds=90)
     assert int(host.check_output("systemctl show --property NRestarts --value docker.service")) > 3
     assert answers(host, f"tcp://{LATE}:2375")
-    assert {"beat", "no-policy"} <= set(host.check_output("docker ps --all --format '{{.Names}}'").split())
+    assert {"beat", "stopped"} <= set(host.check_output("docker ps --all --format '{{.Names}}'").split())

@@ -5,38 +5,14 @@
 
 from __future__ import annotations
 
-import json
-import os
-import pathlib
 import time
 import typing as t
 
 import pytest
-import yaml
-from running import Play, assert_all_is_there, run_playbook, snapshot
+from changing import ask, assert_one_change, in_file, info, pid
+from running import assert_all_is_there, snapshot
 
 RELOADED = {"debug": True, "labels": ["zone=a"], "live-restore": True, "registry-mirrors": ["https://mirror.example"], "shutdown-timeout": 20}
-
-
-def ask(host: t.Any, settings: dict[str, t.Any], **variables: t.Any) -> Play:
-    asked = {"settings": settings, **variables}
-    return run_playbook(host, "site", {f"docker_options_{name}": value for name, value in asked.items()})
-
-
-def assert_one_change(play: Play) -> None:
-    assert (play.failed, play.changed) == (False, 1), play.message
-
-
-def info(host: t.Any) -> dict[str, t.Any]:
-    return json.loads(host.check_output("docker info --format '{{json .}}'"))
-
-
-def in_file(host: t.Any) -> dict[str, t.Any]:
-    return json.loads(host.check_output("cat /etc/docker/daemon.json"))
-
-
-def pid(host: t.Any) -> str:
-    return host.check_output("cat /run/docker.pid")
 
 
 @pytest.fixture
@@ -119,18 +95,7 @@ def test_always_is_a_restart_for_each_change_and_for_nothing_else(host: t.Any, b
     assert_all_is_there(snapshot(host), before)
 
 
-def test_a_plugin_that_is_not_there_never_reaches_a_reload(host: t.Any, before: dict[str, t.Any]) -> None:
-    """It would end dockerd. A start with it fails, and everything comes back."""
-    files = host.check_output("lab-host configuration")
-    play = ask(host, {"debug": False, "labels": ["zone=b"], "authorization-plugins": ["no-such-gate"]})
-    assert play.failed
-    assert "no-such-gate" in play.message
-    assert "6 of 6 containers run again." in play.message
-    assert host.check_output("lab-host configuration") == files
-    assert_all_is_there(snapshot(host), before)
-
-
-def test_nor_does_one_that_somebody_else_wrote(host: t.Any, before: dict[str, t.Any]) -> None:
+def test_a_plugin_that_somebody_else_wrote_never_reaches_a_reload(host: t.Any, before: dict[str, t.Any]) -> None:
     """It is in the file and not in force; a reload for another key would read it."""
     host.check_output("cp --preserve /etc/docker/daemon.json /root/")
     host.check_output("""sed -i '0,/{/s//{"authorization-plugins": ["no-such-gate"],/' /etc/docker/daemon.json""")
@@ -147,22 +112,3 @@ def test_the_dictionary_of_the_most_used_role_works_unchanged(host: t.Any, befor
     assert_one_change(ask(host, {"storage-driver": "overlay2", "log-opts": {"max-size": "100m"}}))
     assert in_file(host) == {"storage-driver": "overlay2", "log-opts": {"max-size": "100m"}}
     assert_all_is_there(snapshot(host), before)
-
-
-def test_from_the_most_used_role_in_one_play(host: t.Any, tmp_path: pathlib.Path) -> None:
-    """The play of the page, on a host whose file that role has written, in its form."""
-    page = (pathlib.Path(os.environ["MOLECULE_PROJECT_DIRECTORY"]) / "docs" / "from-geerlingguy-docker.md").read_text()
-    block = page.split("```yaml\n")[1].split("```")[0]
-    (play,) = yaml.safe_load(block)
-    assert not ask(host, {}).failed
-    host.check_output("printf %s >/etc/docker/daemon.json", json.dumps(play["vars"]["docker_daemon_options"], indent=4, sort_keys=True))
-    host.check_output("systemctl restart docker")
-    file, running = host.file("/etc/docker/daemon.json").content_string, pid(host)
-    (tmp_path / "page.yml").write_text(block)
-    for _turn in range(2):
-        played = run_playbook(host, str(tmp_path / "page"), {}, group="docker_hosts")
-        assert (played.failed, played.changed) == (False, 0), played.message
-    assert (host.file("/etc/docker/daemon.json").content_string, pid(host)) == (file, running)
-    # From now on a key that is taken out of the dictionary is taken out of the file.
-    assert_one_change(ask(host, {"storage-driver": "overlay2"}))
-    assert in_file(host) == {"storage-driver": "overlay2"}

@@ -10,6 +10,7 @@ import os
 import subprocess
 import typing as t
 
+import forked
 import pytest
 from plays import CA, DAEMONS, INVENTORY, connect
 
@@ -38,8 +39,7 @@ def context(host: t.Any, name: str) -> dict[str, t.Any]:
 
 def ask(*words: str) -> subprocess.CompletedProcess[str]:
     """Run a module on the client."""
-    environment = {**os.environ, "ANSIBLE_CALLBACK_RESULT_FORMAT": "json"}
-    return subprocess.run(["ansible", "--inventory", str(INVENTORY), "client", *words], capture_output=True, text=True, env=environment, check=False)
+    return forked.run(["ansible", "--inventory", str(INVENTORY), "client", *words], {"ANSIBLE_CALLBACK_RESULT_FORMAT": "json"})
 
 
 def hostname(host: t.Any, *options: str) -> str:

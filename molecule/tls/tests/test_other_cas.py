@@ -5,14 +5,13 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import os
 import subprocess
 import typing as t
 
 import pytest
 from plays import CA, DAEMONS, EPHEMERAL, SERVER, connect, converge, lines_of, make, stops, text
-from running import run_playbook
+from running import play_of, run_playbook, start_playbook
 
 OWN_CA = make("ca of somebody else")
 OWN = {name: make(name, OWN_CA) for name in DAEMONS}
@@ -106,8 +105,8 @@ def test_two_plays_at_once_make_one_ca(hosts: dict[str, t.Any]) -> None:
     """Slices of a job are plays of their own. Each host has been signed by the CA that got the place."""
     place = EPHEMERAL / "raced"
     variables = {"docker_tls_ca_dir": str(place), "docker_tls_dir": "/etc/docker/tls-raced"}
-    with concurrent.futures.ThreadPoolExecutor() as pool:
-        plays = list(pool.map(lambda name: run_playbook(hosts[name], "certificates", variables), DAEMONS))
+    processes = {name: start_playbook(name, "certificates", variables) for name in DAEMONS}
+    plays = [play_of(process, name) for name, process in processes.items()]
     assert [play.message for play in plays if play.failed] == []
     assert sorted(path.name for path in place.iterdir()) == ["ca-key.pem", "ca.pem"]
     assert list(EPHEMERAL.glob(".raced.*")) == []

@@ -76,7 +76,8 @@ def test_host_without_the_library_is_refused() -> None:
     finally:
         host.check_output(f"mv {place}.away {place}")
     assert play.failed
-    assert play.message == "The host's Python lacks the library cryptography, which makes the host's key there. Install python3-cryptography."
+    sentence = "The host's Python lacks the library cryptography, which makes the host's key there. Install python3-cryptography."
+    assert play.message == f"{sentence} [missing-package]"
     assert not host.file("/etc/docker/tls-without").exists
 
 

@@ -12,10 +12,10 @@ import pathlib
 import typing as t
 
 import pytest
-from ansible_collections.drydock.dockerd.plugins.module_utils import _service
+from ansible_collections.drydock.dockerd.plugins.module_utils import _observe, _service
 from ansible_collections.drydock.dockerd.plugins.module_utils._containerd import Containerd
 from ansible_collections.drydock.dockerd.plugins.module_utils._engine import Engine
-from ansible_collections.drydock.dockerd.plugins.module_utils._errors import EngineError
+from ansible_collections.drydock.dockerd.plugins.module_utils._errors import DrydockError, EngineError
 from ansible_collections.drydock.dockerd.plugins.module_utils._host import Host, Places, Result
 from ansible_collections.drydock.dockerd.plugins.module_utils._observe import Container, Inventory, State
 from ansible_collections.drydock.dockerd.plugins.module_utils._unit import flags_as_settings, parse_flags
@@ -53,7 +53,7 @@ class FakeEngine(Engine):
         if method == "POST":
             self.posts.append(path)
         if method == "GET" and path not in self.answers:
-            raise EngineError(f"The daemon answered {method} {path} with 404: no such thing")
+            raise EngineError("api-error", f"The daemon answered {method} {path} with 404: no such thing")
         return self.answers.get(path)
 
     def _exchange(self, method: str, path: str, query: t.Mapping[str, t.Any]) -> bytes:
@@ -67,6 +67,8 @@ def host(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Host:
     top = tmp_path / "host"
     top.mkdir()
     monkeypatch.setattr(_service, "_VENDOR_DIRECTORIES", (str(top / "vendor"),))
+    # What else runs on the machine that runs the tests is nobody's business.
+    monkeypatch.setattr(_service, "not_installed", lambda what: DrydockError("no-engine", f"no {what}"))
     return Host(execute=Recorder(), now=lambda: 1_700_000_000.0, sleep=lambda seconds: None, places=Places(**{name: str(top / name) for name in names}))
 
 
@@ -121,8 +123,10 @@ def containerd(tmp_path: pathlib.Path) -> Containerd:
 
 
 @pytest.fixture
-def make_state(make_unit: t.Callable[..., _service.Unit]) -> t.Callable[..., State]:
+def make_state(make_unit: t.Callable[..., _service.Unit], monkeypatch: pytest.MonkeyPatch) -> t.Callable[..., State]:
     """A running daemon that has its files in force; every field can be given another value. Its process is the test's own."""
+    # What this machine has below /var/lib/docker is nobody's business.
+    monkeypatch.setattr(_observe, "holds_no_data", lambda root: False)
 
     def make(daemon_json: dict[str, t.Any] | None = None, **changes: t.Any) -> State:
         unit = changes.get("unit", make_unit())

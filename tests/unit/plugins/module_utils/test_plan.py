@@ -11,7 +11,7 @@ import os
 import pathlib
 
 import pytest
-from ansible_collections.drydock.dockerd.plugins.module_utils import _files, _plan
+from ansible_collections.drydock.dockerd.plugins.module_utils import _files, _observe, _plan
 from ansible_collections.drydock.dockerd.plugins.module_utils._daemon_json import Ask
 from ansible_collections.drydock.dockerd.plugins.module_utils._notes import Past, inode_of
 from ansible_collections.drydock.dockerd.plugins.module_utils._observe import process_identity
@@ -85,7 +85,7 @@ def test_steps_of_a_restart(make_state):
 
 def test_nothing_asked_is_nothing_to_do(make_state):
     assert plan_of(make_state({"debug": True})).steps == []
-    assert _plan.describe(plan_of(make_state())) == ""
+    assert _plan.step_diff(plan_of(make_state()).steps)["after"] == ""
 
 
 def test_a_forbidden_restart_is_written_and_told(make_state):
@@ -298,6 +298,19 @@ def test_the_storage_driver_is_pinned_beside_the_data_root(on_root, root, info, 
     assert plan.file_settings.get("storage-driver") == pinned
 
 
+@pytest.mark.parametrize("pinned", [True, False])
+def test_a_pinned_driver_stays(on_root, root, pinned):
+    """And a run that finds the data where they should be pins none: that would be a change of nothing."""
+    keys = {"data-root": str(root), **({"storage-driver": "overlay2"} if pinned else {})}
+    (root / ".drydock-root-1").touch()
+    state = dataclasses.replace(
+        on_root(), marker=".drydock-root-1", daemon_json=keys, daemon_json_text=json.dumps(keys), owners={"data-root": Ask("data-root", keys)}
+    )
+    plan = plan_of(state, path=str(root))
+    assert plan.file_settings == keys
+    assert plan.steps == []
+
+
 def test_the_root_in_use_is_adopted_without_a_restart(on_root, root):
     plan = plan_of(on_root(), path=str(root))
     assert plan.move is None
@@ -465,7 +478,7 @@ def test_a_plan_comes_back_from_the_journal(on_root, root):
 
 
 def test_describe_is_a_step_a_line(make_state):
-    assert _plan.describe(plan_of(make_state(), options(debug=True), restart="never")) == f"{WRITE_JSON}\ncommit\n"
+    assert _plan.step_diff(plan_of(make_state(), options(debug=True), restart="never").steps)["after"] == f"{WRITE_JSON}\ncommit\n"
 
 
 DIFFERING = [
@@ -501,3 +514,56 @@ def test_drop_in_problems(make_state, make_unit, name, complaints):
     problems = _plan.drop_in_problems(state, {"a": Ask("a", {}, {name: ""})})
     assert len(problems) == len(complaints)
     assert all(complaint in problem.sentence for complaint, problem in zip(complaints, problems))
+
+
+# The first start -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def unused(make_state, monkeypatch):
+    """An engine that has just been installed."""
+    monkeypatch.setattr(_observe, "holds_no_data", lambda root: True)
+    return make_state(None, pid=0, info={}, running_flags={}, socket=None)
+
+
+def test_an_engine_that_was_not_used_yet_is_started_with_all_in_place(unused, tmp_path):
+    plan = plan_of(unused, options(mtu=1400), path=str(tmp_path / "docker"))
+    assert plan.effect == "start"
+    assert plan.moves == []
+    assert plan.after.data_root == str(tmp_path / "docker")
+    marker = f"write {tmp_path}/docker/{plan.marker}"
+    assert plan.steps == ["hold", WRITE_JSON, marker, "commit", "start", "prove", "release"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"marker": ".drydock-root-1"}, {"daemon_json": {"data-root": "/mnt/x"}}, {"restart": "never"}, {"state": "prepared", "path": "/mnt/x"}],
+    ids=str,
+)
+def test_a_daemon_that_is_down_is_not_started(unused, changes):
+    fields = {key: value for key, value in changes.items() if key in ("marker", "daemon_json")}
+    request = {key: value for key, value in changes.items() if key not in fields}
+    plan, _problems = make_plan(dataclasses.replace(unused, **fields), Request(asks=(options(mtu=1400),), **request), UNITS, JSON)
+    assert plan.effect == "none"
+
+
+def test_a_daemon_that_is_down_with_data_is_not_started(unused, monkeypatch):
+    monkeypatch.setattr(_observe, "holds_no_data", lambda root: False)
+    assert plan_of(unused, options(mtu=1400)).effect == "none"
+
+
+@pytest.mark.parametrize(
+    ("paths", "nothing"),
+    [
+        ([], True),
+        (["containers", "volumes/metadata.db", "image/overlay2/imagedb/content/sha256", "buildkit/x", "swarm"], True),
+        (["containers/1234"], False),
+        (["volumes/data/_data"], False),
+        (["image/overlay2/imagedb/content/sha256/12"], False),
+        (["100000.100000"], False),
+    ],
+)
+def test_what_counts_as_data(tmp_path, paths, nothing):
+    for path in paths:
+        (tmp_path / "root" / path).mkdir(parents=True)
+    assert _observe.holds_no_data(str(tmp_path / "root")) == nothing

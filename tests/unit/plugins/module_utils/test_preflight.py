@@ -14,7 +14,7 @@ import types
 
 import certificates
 import pytest
-from ansible_collections.drydock.dockerd.plugins.module_utils import _certificates, _files, _index, _tree
+from ansible_collections.drydock.dockerd.plugins.module_utils import _certificates, _files, _index, _observe, _tree
 from ansible_collections.drydock.dockerd.plugins.module_utils._daemon_json import Ask
 from ansible_collections.drydock.dockerd.plugins.module_utils._errors import DrydockError
 from ansible_collections.drydock.dockerd.plugins.module_utils._mounts import Mount
@@ -236,7 +236,7 @@ VALIDATE = "/usr/sbin/dockerd --validate --config-file /dev/stdin -H fd://"
 def test_dockerd_judges_what_will_be_written(host, make_state, check):
     host.execute.answers[VALIDATE] = (1, "unable to configure the Docker daemon with file /dev/stdin: no such network: x")
     findings = check(make_state(engine_version="26.1.5"), Ask("options", {"bip": "x"}))
-    assert [str(one) for one in findings] == ["dockerd rejects the new configuration: no such network: x. Correct what is asked for."]
+    assert [str(one) for one in findings] == ["dockerd rejects the new configuration: no such network: x. Correct what is asked for. [validate]"]
     assert (host.execute.commands, host.execute.inputs) == ([VALIDATE], [b'{\n    "bip": "x"\n}\n'])
 
 
@@ -551,12 +551,43 @@ def test_a_file_system_without_a_fixed_number_of_inodes_has_enough(on_root, root
 
 def test_a_finding_is_a_sentence_and_data():
     finding = Finding("x", ERROR, "It is so.", "Do that.")
-    assert (str(finding), str(dataclasses.replace(finding, hint=""))) == ("It is so. Do that.", "It is so.")
+    assert (str(finding), str(dataclasses.replace(finding, hint=""))) == ("It is so. Do that. [x]", "It is so. [x]")
     assert finding.to_data() == {"id": "x", "severity": "error", "sentence": "It is so.", "hint": "Do that."}
 
 
-def test_problems_keep_their_way_out(host, make_state):
+def test_problems_keep_their_id_and_their_way_out(host, make_state):
     state = make_state()
     plan, _problems = make_plan(state, Request(), host.places.units, host.places.daemon_json)
-    findings, forecast = preflight(host, state, plan, Request(), [DrydockError("It is so.", "Do that.")], False)
-    assert ([str(one) for one in findings], forecast) == (["It is so. Do that."], None)
+    findings, forecast = preflight(host, state, plan, Request(), [DrydockError("x-y", "It is so.", "Do that.")], False)
+    assert ([(one.id, str(one)) for one in findings], forecast) == ([("x-y", "It is so. Do that. [x-y]")], None)
+
+
+@pytest.fixture
+def first(make_state, monkeypatch, check, tmp_path):
+    """Findings of a first start with its data in a directory."""
+    monkeypatch.setattr(_observe, "holds_no_data", lambda root: True)
+    place = tmp_path / "first"
+    state = make_state(None, pid=0, info={}, running_flags={}, socket=None, mounts=[Mount("/", "ext4", "/dev/x", frozenset())])
+
+    def run(**changes):
+        return ids(check(dataclasses.replace(state, **changes), path=str(place)))
+
+    run.place = place
+    return run
+
+
+def test_a_first_data_root_may_be_new_or_an_old_one(first):
+    assert first() == []
+    (first.place / "containers").mkdir(parents=True)
+    (first.place / "image").mkdir()
+    assert first() == []
+
+
+def test_a_first_data_root_holds_nothing_of_others(first):
+    (first.place / "photos").mkdir(parents=True)
+    assert first() == [("not-empty", ERROR)]
+
+
+def test_a_first_data_root_is_on_a_disk_that_comes_back(first):
+    assert first(mounts=[Mount(str(first.place.parent), "ext4", "/dev/x", frozenset())]) == [("not-persistent", ERROR)]
+    assert first(mounts=[Mount("/", "nfs4", "x:/y", frozenset())]) == [("file-system", ERROR)]

@@ -232,6 +232,7 @@ def test_a_failed_start_is_told_in_dockerd_s_own_words(host, systemd, log, words
     with pytest.raises(CommandFailed) as caught:
         systemd.start(30)
     assert caught.value.sentence == f"dockerd does not start: {words}."
+    assert host.execute.commands[-2] == "journalctl --sync"
     assert f"journalctl --unit docker.service --since @{host.now():.6f}" in host.execute.commands[-1]
 
 

@@ -91,7 +91,9 @@ def dockerd(top):
     def start(seconds=0.0):
         program = top / "dockerd"
         program.write_text(DOCKERD.format(top=top, seconds=seconds))
-        processes.append(subprocess.Popen(["/bin/sh", str(program)], start_new_session=True))
+        # A shell cannot trap what was ignored before it, as under nohup.
+        heard = {"preexec_fn": lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL)}
+        processes.append(subprocess.Popen(["/bin/sh", str(program)], start_new_session=True, **heard))
         until = time.monotonic() + 10
         while not (top / "docker.pid").exists() or not (top / "docker.pid").read_text():
             assert time.monotonic() < until

@@ -15,6 +15,7 @@ import pathlib
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 import types
 
@@ -26,6 +27,7 @@ from ansible_collections.drydock.dockerd.plugins.module_utils import (
     _containerd,
     _files,
     _fill,
+    _observe,
     _transaction,
     _unit,
     _worker,
@@ -38,6 +40,7 @@ from ansible_collections.drydock.dockerd.plugins.module_utils._journal import Jo
 from ansible_collections.drydock.dockerd.plugins.module_utils._mounts import Mount
 from ansible_collections.drydock.dockerd.plugins.module_utils._notes import NOTES_FILE, Past, inode_of, load
 from ansible_collections.drydock.dockerd.plugins.module_utils._observe import take_inventory
+from ansible_collections.drydock.dockerd.plugins.module_utils._packages import Upgrade
 from ansible_collections.drydock.dockerd.plugins.module_utils._plan import MARKER_PREFIX, Request, make_plan
 from ansible_collections.drydock.dockerd.plugins.module_utils._service import HOLD_DROP_IN, Unit
 from ansible_collections.drydock.dockerd.plugins.module_utils._transaction import Transaction, locked, recover, settle
@@ -67,6 +70,8 @@ class Machine(Host):
         # Its new addresses are reached from elsewhere.
         self.reached = True
         self.default_images = str(images)
+        # The engine's version, as its package; and whether a start of ours holds containers back.
+        self.version, self.holds_back = "1", True
         self.up, self.in_force, self.units = True, self.read_file(), self.read_units()
         self.images = self.images_of_units()
 
@@ -123,7 +128,7 @@ class Machine(Host):
             if not self.in_force.get("live-restore"):
                 self.containers = dict.fromkeys(self.containers, "exited")
         elif argv[:2] == ("systemctl", "start") and not self.up and not os.path.exists(self.places.hold):
-            assert "--restart=false" in self.units[HOLD_DROP_IN]
+            assert ("--restart=false" in self.units[HOLD_DROP_IN]) == self.holds_back
             self.up, self.in_force = True, self.read_file()
             if "containerd.service" in argv:
                 self.images = self.images_of_units()
@@ -133,6 +138,9 @@ class Machine(Host):
             self.units = self.read_units()
         elif argv[:2] == ("systemctl", "kill") and not self.deaf:
             self.in_force = {**self.in_force, **{key: self.read_file().get(key) for key in RELOADED}}
+        elif "apt-get" in argv and "--download-only" not in argv:
+            assert not self.up, "the packages' own scripts would restart the daemon"
+            self.version = argv[-1].partition("=")[2]
         elif "rsync" in argv:
             copy(stdin, argv[-2], argv[-1])
         return ""
@@ -180,11 +188,11 @@ class Daemon(Engine):
         machine = self.machine
         _empty, kind, name, *rest = [*path.split("/"), ""]
         if not machine.up:
-            raise EngineError("The daemon does not answer.")
+            raise EngineError("api-silent", "The daemon does not answer.")
         if method == "POST":
             machine.posts.append((name, rest[0], machine.in_force.get("debug")))
             if name == machine.broken:
-                raise EngineError("The port is taken.")
+                raise EngineError("api-error", "The port is taken.")
             machine.containers[name] = {"start": "running", "pause": "paused"}[rest[0]]
             return None
         if kind == "containers" and name != "json":
@@ -201,7 +209,7 @@ class Daemon(Engine):
 class World:
     """A machine, a plan for it, and what both sides of the plan look like."""
 
-    def __init__(self, top, places, state_of, settings, asks, path, keep_source=True, mounts=(), restores=False, images=False, confirm=False):
+    def __init__(self, top, places, state_of, settings, asks, path, keep_source=True, mounts=(), restores=False, images=False, confirm=False, packages=None):
         self.root = top / "root"
         self.kept, history = None, ()
         lives = top / "moved" if restores else self.root
@@ -241,6 +249,10 @@ class World:
         assert problems == []
         if confirm:
             self.plan = dataclasses.replace(self.plan, confirm=("tcp://10.0.0.5:2376",), confirm_timeout=60)
+        if packages:
+            pathlib.Path(places.units).mkdir(exist_ok=True)
+            pathlib.Path(places.units, "docker.service").write_text("[Service]\nExecStart=/usr/sbin/dockerd -H fd://\n")
+            self.plan = dataclasses.replace(self.plan, packages=packages, effect="restart")
         self.before = {one.path: one.before for one in self.plan.files}
         self.after = {one.path: one.after for one in self.plan.files}
 
@@ -265,6 +277,7 @@ class World:
         assert self.kept is None or self.kept.exists() is not new
         assert machine.units == machine.read_units()
         assert machine.images == self.images[new]
+        assert machine.version == ("2" if new and self.plan.packages else "1")
         assert self.plan.containerd is None or pathlib.Path(machine.images, "layer").read_text() == "image"
         assert not os.path.islink(machine.images)
         assert not any(HOLD_DROP_IN in name for name in machine.units)
@@ -285,18 +298,26 @@ CHANGES = {
     "a rename of containerd": ({}, (), None, "restart", {"images": True, "mounts": [Mount("/", "ext4", "/dev/x", frozenset())]}),
     "a restart that is confirmed": ({}, (Ask("a", {"debug": True, "mtu": 1400}),), None, "restart", {"confirm": True}),
     "a move that is confirmed": ({}, (Ask("a", {"debug": True}),), "new", "restart", {"confirm": True}),
+    "an upgrade": ({}, (Ask("a", {"debug": True}),), None, "restart", {"packages": Upgrade({"docker.io": "1"}, {"docker.io": "2"}, back=True)}),
     "a move taken back": ({}, (Ask("a", {"debug": True}),), None, "restart", {"restores": True}),
 }
 
 
 @pytest.fixture
-def world(host, tmp_path, make_state, monkeypatch):
+def memory(tmp_path):
+    """A directory in memory where there is one: thousands of worlds are made, and each is flushed many times."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else tmp_path) as directory:
+        yield pathlib.Path(directory)
+
+
+@pytest.fixture
+def world(host, memory, make_state, monkeypatch):
     """Make a world for a change; each call makes a new one."""
     numbers = itertools.count()
 
     def make(change, **options):
         settings, asks, path, effect, *more = CHANGES[change]
-        top = tmp_path / f"world{next(numbers)}"
+        top = memory / f"world{next(numbers)}"
         top.mkdir()
         places = type(host.places)(**{name: str(top / name) for name in vars(host.places)})
         made = World(top, places, make_state, settings, asks, path, **{**(more[0] if more else {}), **options})
@@ -320,6 +341,20 @@ def test_a_change_comes_into_force(world, change):
     assert [phase["phase"] for phase in outcome.phases if "pass" not in phase["phase"]] == it.plan.steps
     assert (outcome.downtime is not None) == (it.plan.effect == "restart")
     assert load(it.machine).settled["settings"] == it.plan.file_settings
+
+
+@pytest.mark.parametrize("change", [name for name in CHANGES if "move" in name or "rename" in name])
+def test_a_move_is_noted_with_its_measures(world, change):
+    """The closed journal is replaced by the next change, and a report has to know for longer."""
+    it = world(change)
+    outcome = it.run()
+    noted = load(it.machine).history[len(it.plan.history) :]
+    assert [(one.tree, one.root) for one in noted] == [(move.tree, move.target) for move in it.plan.moves]
+    for one, moved in zip(noted, outcome.moved):
+        assert one.record == {
+            **{"ended": 1_700_000_000, "bytes": moved.bytes, "files": moved.files, "downtime_seconds": outcome.downtime, "phases": outcome.phases},
+            "forecast_seconds": outcome.forecast.get("outage_seconds"),
+        }
 
 
 @pytest.mark.parametrize(("limit", "stops"), [(1 << 30, False), (3 << 30, True), (0, True)])
@@ -492,7 +527,9 @@ def test_a_daemon_that_lost_something_is_not_let_loose(world, change):
     """No container starts before the daemon has proved to have all it had; then the old one gets them back."""
     it = world(change)
     it.machine.loses_image = True
-    with pytest.raises(DrydockError, match="Failed at 'prove': The daemon does not have what it had before: image sha256:1 is missing"):
+    with pytest.raises(
+        DrydockError, match=r"Failed at 'prove': The daemon does not have what it had before: image sha256:1 is missing\. [^[]* \[not-proved\]$"
+    ):
         it.run()
     it.assert_whole(new=False)
     assert sorted(it.machine.posts) == [("held", "pause", None), ("held", "start", None), ("web", "start", None)]
@@ -503,7 +540,9 @@ def test_addresses_that_nobody_reaches_are_taken_back(world, change):
     it = world(change)
     it.machine.reached = False
     it.plan = dataclasses.replace(it.plan, confirm_timeout=0)
-    with pytest.raises(DrydockError, match=r"Failed at 'confirm': Within 0 s the controller did not reach tcp://10\.0\.0\.5:2376\. The old config"):
+    with pytest.raises(
+        DrydockError, match=r"Failed at 'confirm': Within 0 s the controller did not reach tcp://10\.0\.0\.5:2376\. The old config[^[]* \[not-confirmed\]$"
+    ):
         it.run()
     it.assert_whole(new=False)
     assert {debug for _name, _verb, debug in it.machine.posts} == {None}
@@ -543,7 +582,9 @@ def test_when_containers_work_on_the_new_root_there_is_no_way_back(world):
     it = world("a move")
     in_the_way = pathlib.Path(f"{it.root}.drydock-kept-{datetime.datetime.fromtimestamp(1_700_000_000):%Y%m%dT%H%M%S}", "x")
     in_the_way.mkdir(parents=True)
-    with pytest.raises(DrydockError, match=r"The change is in force and the containers were started, but 'finish' failed: .*goes on from there"):
+    with pytest.raises(
+        DrydockError, match=r"The change is in force and the containers were started, but 'finish' failed: .*goes on from there\. \[step-failed\]$"
+    ):
         it.run()
     assert (it.machine.root, it.machine.containers) == (it.plan.move.target, CONTAINERS)
     shutil.rmtree(in_the_way.parent)
@@ -681,6 +722,103 @@ def test_a_crash_of_the_recovery_is_recovered(world, change):
             it.assert_whole(bool(load(it.machine).owners))
             if it.machine.crash_at:
                 break
+
+
+def test_an_engine_that_does_not_come_up_goes(world):
+    it = world("an upgrade")
+    it.machine.failing = {"systemctl start": "the new one is ill"}
+    with pytest.raises(DrydockError, match=r"dockerd does not start: the new one is ill\. docker\.io 1 came back\. The old configuration was restored"):
+        it.run()
+    it.assert_whole(new=False)
+
+
+def test_an_engine_whose_packages_are_gone_stays(world):
+    it = world("an upgrade")
+    it.plan = dataclasses.replace(it.plan, packages=dataclasses.replace(it.plan.packages, back=False))
+    it.machine.failing = {"systemctl start": "the new one is ill"}
+    with pytest.raises(DrydockError, match=r"The package manager does not have docker\.io of the old version any more\. The old configuration was restored"):
+        it.run()
+    assert it.machine.version == "2"
+    assert it.machine.up
+
+
+# The first start -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def first(host, memory, make_state, monkeypatch):
+    """Make a machine whose engine has just been installed, with a plan for it; each call makes a new one."""
+    numbers = itertools.count()
+    monkeypatch.setattr(_observe, "holds_no_data", lambda root: True)
+    monkeypatch.setattr(_transaction, "_busy_shims", list)
+
+    def make():
+        top = memory / f"first{next(numbers)}"
+        top.mkdir()
+        places = type(host.places)(**{name: str(top / name) for name in vars(host.places)})
+        machine = Machine(places, top / "default", top / "images")
+        machine.up, machine.containers, machine.holds_back = False, {}, False
+        state = make_state(None, pid=0, info={}, running_flags={}, socket=None)
+        ask = Ask("data-root", {"data-root": str(top / "disk" / "docker")}, {"zz.conf": "[Service]\nExecStartPre=test -e @data_root@/@data_root_marker@\n"})
+        plan, problems = make_plan(state, Request(asks=(ask,), path=str(top / "disk" / "docker")), places.units, places.daemon_json)
+        assert problems == []
+        monkeypatch.setattr(_transaction, "Engine", lambda path: Daemon(machine))
+        monkeypatch.setattr(os, "fsync", lambda fd: machine.moment())
+        return machine, plan
+
+    return make
+
+
+def run_first(machine, plan):
+    journal = Journal(machine)
+    journal.create(plan.to_data())
+    return Transaction(machine, plan, journal).run()
+
+
+def assert_first(machine, plan, started):
+    """The daemon is up with all files, or down as it was, with none."""
+    assert machine.up == started
+    for one in plan.files:
+        assert _files.read(one.path) == (one.after if started else None)
+    assert not os.path.exists(machine.places.hold)
+    assert not os.path.exists(machine.default_root)
+    assert not Journal(machine).is_open
+
+
+def test_a_first_start_has_its_files_in_place(first):
+    machine, plan = first()
+    marker = next(one.path for one in plan.files if one.after == "")
+    assert os.path.dirname(marker) == plan.after.data_root == machine.read_file().get("data-root", plan.after.data_root)
+    outcome = run_first(machine, plan)
+    assert_first(machine, plan, started=True)
+    assert outcome.applied == "start"
+    assert outcome.downtime is None
+    assert [words for words in machine.commands if words.startswith(("systemctl start", "systemctl stop"))] == ["systemctl start docker.socket docker.service"]
+    # Those of a daemon that this host had before come up as their policies say.
+    assert not machine.posts
+
+
+def test_a_first_start_that_fails_leaves_the_daemon_down(first):
+    machine, plan = first()
+    machine.failing = {"systemctl start": "out of luck"}
+    with pytest.raises(DrydockError, match=r"Failed at 'start': dockerd does not start: out of luck\. The old configuration was restored\."):
+        run_first(machine, plan)
+    assert_first(machine, plan, started=False)
+
+
+def test_a_crash_of_a_first_start_is_recovered(first):
+    for moment in itertools.count(1):
+        machine, plan = first()
+        machine.moments, machine.crash_at = 0, moment
+        try:
+            run_first(machine, plan)
+        except Crash:
+            machine.crash_at = 0
+            recover(machine)
+            assert_first(machine, plan, started=machine.up)
+            continue
+        break
+    assert_first(machine, plan, started=True)
 
 
 # Helpers --------------------------------------------------------------------------------------------------------

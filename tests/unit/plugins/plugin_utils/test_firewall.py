@@ -27,10 +27,18 @@ def test_without_sources_no_port_is_guarded(sources):
 @pytest.mark.parametrize(
     ("sources", "hosts", "sentence"),
     [
-        (["lan"], HOSTS, "docker_listen_allowed_sources has 'lan', which is no address or network. Give one like 10.0.0.5 or 10.0.0.0/24."),
-        (["10.0.0.5/24"], HOSTS, "docker_listen_allowed_sources has '10.0.0.5/24', an address with a network's length. Give 10.0.0.5 or 10.0.0.0/24."),
-        (["10.0.0.0/8"], ["fd://"], "docker_listen_allowed_sources is given, but docker_listen_addresses has no tcp address to guard. Leave it out."),
-        ([7], HOSTS, "docker_listen_allowed_sources is [7]. Give a list of text, or text with one value a line."),
+        (["lan"], HOSTS, "docker_listen_allowed_sources has 'lan', which is no address or network. Give one like 10.0.0.5 or 10.0.0.0/24. [variable-value]"),
+        (
+            ["10.0.0.5/24"],
+            HOSTS,
+            "docker_listen_allowed_sources has '10.0.0.5/24', an address with a network's length. Give 10.0.0.5 or 10.0.0.0/24. [variable-value]",
+        ),
+        (
+            ["10.0.0.0/8"],
+            ["fd://"],
+            "docker_listen_allowed_sources is given, but docker_listen_addresses has no tcp address to guard. Leave it out. [variables-clash]",
+        ),
+        ([7], HOSTS, "docker_listen_allowed_sources is [7]. Give a list of text, or text with one value a line. [variable-value]"),
     ],
 )
 def test_what_cannot_be_let_in_is_refused(sources, hosts, sentence):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 
 import pytest
-from ansible_collections.drydock.dockerd.plugins.plugin_utils._render import role_template, without_empty
+from ansible_collections.drydock.dockerd.plugins.plugin_utils._render import given, role_template, without_empty
 
 CASES = [
     ("text", "text"),
@@ -55,3 +55,8 @@ def test_without_empty_knows_marked_texts_and_makes_plain_containers():
 
 def test_role_template_is_found():
     assert os.path.isfile(role_template("docker_data_root", "etc/docker/daemon.json.j2"))
+
+
+def test_options_that_are_none_are_not_given():
+    """Of an option with a default Ansible takes none for a wrong value. A key of daemon.json may be null, and that is dockerd's to judge."""
+    assert given({"path": None, "keep_source": None, "restart": "auto", "settings": {"debug": None}}) == {"restart": "auto", "settings": {"debug": None}}

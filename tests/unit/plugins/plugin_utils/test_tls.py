@@ -89,6 +89,7 @@ def test_what_is_complete_is_not_refused(given):
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
+        ({"ca_passphrase": 1234567890}, "docker_tls_ca_passphrase was read as a number"),
         ({"ca_dir": ""}, "There is no CA. Set docker_tls_ca_dir to "),
         ({"ca_key": "x"}, "docker_tls_ca_key is given without docker_tls_ca_cert."),
         ({"ca_cert": "x"}, "docker_tls_ca_cert is given without docker_tls_ca_key, so that nothing can be signed."),
@@ -184,4 +185,4 @@ def test_what_does_not_fit_is_told(certificates, keys, sentence):
 
 def test_a_server_that_the_ca_has_not_signed_is_told():
     found = _tls.trouble([certificate("ca"), certificate("server")], [key("server")], CALLED, signed=False)
-    assert found == ["docker_tls_ca_cert has not signed docker_tls_server_cert. Give the CA that has."]
+    assert found == ["docker_tls_ca_cert has not signed docker_tls_server_cert. Give the CA that has. [tls-other-ca]"]

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.drydock.dockerd.plugins.module_utils._errors import DrydockError
 from ansible_collections.drydock.dockerd.plugins.plugin_utils import _wanted
 
 OURS = {_wanted.LABEL: _wanted.OURS}
@@ -40,18 +41,18 @@ def test_list_as_a_survey_sends_it(typed, meant):
     assert _wanted.to_list(typed) == meant
 
 
-@pytest.mark.parametrize("typed", [{"name": "web"}, "name: web", 3, "- [", None])
+@pytest.mark.parametrize("typed", [{"name": "web"}, "name: web", 3, "- ["])
 def test_what_is_no_list_is_refused(typed):
-    with pytest.raises(ValueError, match="docker_containers_list is "):
+    with pytest.raises(DrydockError, match="docker_containers_list is "):
         _wanted.to_list(typed)
 
 
 def test_entries_that_are_no_containers_are_refused():
     assert refusals("web", {"image": "web"}, {"name": "a", "labels": "x"}, {"name": "b"}, {"name": "b"}) == [
-        "Entry 1 of docker_containers_list is 'web'. Give a dictionary with options of docker_container.",
-        "Entry 2 of docker_containers_list has no name. Give it one: by its name it is known in the next run.",
-        "Container a has labels that are no dictionary: 'x'. Write them as key: value.",
-        "Container b is listed twice. Give each its own name.",
+        "Entry 1 of docker_containers_list is 'web'. Give a dictionary with options of docker_container. [variable-value]",
+        "Entry 2 of docker_containers_list has no name. Give it one: by its name it is known in the next run. [variable-value]",
+        "Container a has labels that are no dictionary: 'x'. Write them as key: value. [variable-value]",
+        "Container b is listed twice. Give each its own name. [variables-clash]",
     ]
 
 
@@ -116,8 +117,9 @@ def test_archive_that_does_not_hold_the_image():
 
 
 def test_archive_that_cannot_be_read():
-    there = now(archives={"/a.tar": {"images": [], "error": "No such file."}})
-    assert refusals({"name": "web", "image": "web:3", "image_archive": "/a.tar"}, there=there) == ["No such file."]
+    """The host has said it with its id, and it gets no other one."""
+    there = now(archives={"/a.tar": {"images": [], "error": "No such file. [image-missing]"}})
+    assert refusals({"name": "web", "image": "web:3", "image_archive": "/a.tar"}, there=there) == ["No such file. [image-missing]"]
 
 
 def test_what_is_to_be_absent_needs_no_archive():
@@ -270,11 +272,12 @@ def test_one_that_stays_up_is_no_trouble():
 def test_trouble_is_told_with_all_that_helps():
     one = container("web", state="restarting", restart_count=5, exit_code=3, log=["a", "b"])
     assert trouble(one, container("web")) == [
-        "Container web does not stay up: restarting, exit code 3, restarted 5 times, policy always. Its last lines: a | b"
+        "Container web does not stay up: restarting, exit code 3, restarted 5 times, policy always. Its last lines: a | b [container-down]"
     ]
     (sentence,) = trouble(container("web", health="unhealthy", health_output="no answer"))
     assert sentence == (
-        "Container web is unhealthy: running, exit code 0, restarted 0 times, policy always. Its health check said: no answer It printed nothing."
+        "Container web is unhealthy: running, exit code 0, restarted 0 times, policy always. Its health check said: no answer It printed nothing. "
+        "[container-down]"
     )
 
 
@@ -299,7 +302,7 @@ def test_one_that_ends_needs_a_policy_that_lets_it(policy, exit_code, may):
 
 def test_one_that_was_never_started_or_is_gone():
     assert "does not run" in trouble(container("web", state="created"))[0]
-    assert trouble(None) == ["Container web is gone."]
+    assert trouble(None) == ["Container web is gone. [container-down]"]
     assert trouble(None, auto_remove=True) == []
 
 

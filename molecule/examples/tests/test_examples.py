@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# SPDX-FileCopyrightText: drydock.dockerd contributors
+
+"""Each playbook on a page for users, run as it is shown."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+
+import forked
+import pytest
+from pages import EXAMPLES, PLAYBOOKS, Example
+from running import EPHEMERAL, address, connect
+
+# With what cannot be had here.
+NOT_HERE = {"docs/awx.md:1": "an AWX"}
+# The page's own first, whose certificates the others take as given.
+CERTIFICATES = "roles/docker_tls/README.md:1"
+HERE = sorted((one for one in PLAYBOOKS if str(one) not in NOT_HERE), key=lambda one: str(one) != CERTIFICATES)
+# The inventory of the README, which belongs to the playbook behind it.
+INVENTORY = next(one for one in EXAMPLES if str(one) == "README.md:1")
+
+
+@pytest.fixture(scope="module")
+def inventory() -> str:
+    """One host under all names."""
+    variables = connect("trixie").ansible.get_variables()
+    host = {name: value for name, value in variables.items() if name.startswith("ansible_") and isinstance(value, str)}
+    groups = {"docker_hosts": "host1", "build": "build.example.com", "web": "web1.example.com"}
+    path = EPHEMERAL / "examples.yml"
+    path.write_text(json.dumps({group: {"hosts": {name: host}} for group, name in groups.items()}))
+    return str(path)
+
+
+def fitted(text: str) -> str:
+    """With an address that the host has."""
+    here = address(connect("trixie"))
+    return text.replace("10.0.0.0/24", str(ipaddress.ip_network(f"{here}/16", strict=False))).replace("10.0.0.5", here)
+
+
+@pytest.mark.parametrize("example", HERE, ids=str)
+def test_an_example_does_what_it_says(example: Example, inventory: str) -> None:
+    book, hosts = EPHEMERAL / "example.yml", EPHEMERAL / "hosts.yml"
+    book.write_text(fitted(example.text))
+    hosts.write_text(fitted(INVENTORY.text) if example.page == INVENTORY.page else "{}")
+    words = ["ansible-playbook", "--inventory", inventory, "--inventory", str(hosts), str(book)]
+    if "ansible.builtin.import_playbook" in example.content[0]:
+        # What the survey of the job template asks for.
+        words += ["--extra-vars", json.dumps({"target": "docker_hosts", "docker_data_root_path": "/mnt/data/docker"})]
+    done = forked.run(words, {"ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json", "HOME": str(EPHEMERAL)})
+    told = json.loads(done.stdout[done.stdout.index("{\n") :])
+    results = [result for play in told["plays"] for task in play["tasks"] for result in task["hosts"].values()]
+    assert [one["msg"] for one in results if one.get("failed")] == []
+    assert (done.returncode, len(told["stats"])) == (0, 1)
+
+
+def test_only_what_needs_more_than_a_host_is_left_out() -> None:
+    assert len(HERE) >= 15
+    assert {str(one) for one in PLAYBOOKS} - {str(one) for one in HERE} == set(NOT_HERE)
