@@ -55,7 +55,7 @@ def start(words: t.Sequence[str], environment: t.Mapping[str, str] | None = None
             os.environ.update(environment or {})
             if REPORTS:
                 # Where it was, should a test hang; its own output goes to the test, which is then ended, too.
-                faulthandler.enable(open(f"{REPORTS}/{os.getpid()}.stack", "w", encoding="utf-8"))
+                faulthandler.enable(os.open(f"{REPORTS}/{os.getpid()}.stack", os.O_WRONLY | os.O_CREAT))
             # Read when Ansible was loaded; what else may differ is read when it is used.
             constants.DEFAULT_STDOUT_CALLBACK = os.environ.get("ANSIBLE_STDOUT_CALLBACK", "default")
             sys.stdin, sys.stdout, sys.stderr = (
