@@ -114,7 +114,7 @@ def words(plan: Plan, outcome: Outcome) -> str:
     if outcome.downtime is not None:
         forecast = f" (forecast {outcome.forecast['outage_seconds']} s)" if outcome.forecast else ""
         parts.append(f"down for {outcome.downtime} s{forecast}")
-        parts.append(f"{outcome.started} containers back")
+        parts.append(f"{outcome.started} {'container' if outcome.started == 1 else 'containers'} back")
     if outcome.kept:
         parts.append(f"the old {'copies are' if len(outcome.kept) > 1 else 'copy is'} kept in {' and '.join(outcome.kept)}")
     sentence = ", ".join(parts)

@@ -574,7 +574,7 @@ class Transaction:
         self._prove(self.plan.before)
         failures = _containers.start_again(self._engine(self.plan.before), running)
         where = f" on {self.plan.before.data_root}"
-        back = f"{len(running) - len(failures)} of {len(running)} containers run again."
+        back = f"{len(running) - len(failures)} of {len(running)} {'container runs' if len(running) == 1 else 'containers run'} again."
         return " ".join([f"The old configuration was restored, the daemon answers{where if self.plan.move else ''}, {back}", *failures])
 
     # Helpers ---------------------------------------------------------------------------------------------------

@@ -81,7 +81,7 @@ def test_a_way_back_that_is_not_proved_gives_nothing_back(host: t.Any, before: d
         host.check_output(f"iptables --delete {rule}")
     assert play.failed
     assert play.message.startswith("Failed at 'confirm': ")
-    assert "1 of 1 containers run again." in play.message
+    assert "1 of 1 container runs again." in play.message
     assert_given_up(host)
     assert host.check_output("lab-host configuration --files") == files
     assert_all_is_there(as_seen_over_tcp(host), before)

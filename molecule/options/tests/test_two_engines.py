@@ -23,7 +23,7 @@ def test_a_plugin_that_is_not_there_never_reaches_a_reload(host: t.Any, before: 
     play = ask(host, {"debug": False, "labels": ["zone=b"], "authorization-plugins": ["no-such-gate"]})
     assert play.failed
     assert "no-such-gate" in play.message
-    assert "1 of 1 containers run again." in play.message
+    assert "1 of 1 container runs again." in play.message
     assert host.check_output("lab-host configuration") == files
     assert_all_is_there(snapshot(host), before)
 
