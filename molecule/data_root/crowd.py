@@ -16,7 +16,7 @@ import sys
 
 OBEY = "trap 'exit 0' TERM; while :; do sleep 1000 & wait; done"
 # Whether it was allowed to come to its end is in its log.
-SLOW = "trap 'echo asked >/slow/log; sleep %d; echo ended >>/slow/log; exit 0' TERM; while :; do sleep 0.2; done"
+SLOW = "trap 'echo asked >/slow/log; sleep %d; echo ended >>/slow/log; exit 0' TERM; while :; do sleep 1000 & wait; done"
 DOCKERFILE = "FROM lab:app\nCOPY f /f\nRUN echo built >/built && rm /f\nRUN mkdir /x && echo 2 >/x/y\n"
 
 

@@ -31,14 +31,14 @@ def ask() -> None:
                     counts["answers" if answer.read().startswith(b"HTTP/1.0 200") else "refusals"] += 1
         except OSError:
             counts["refusals"] += 1
-        time.sleep(0.05)
+        time.sleep(0.1)
 
 
 def start() -> None:
     while True:
         subprocess.run(["systemctl", "start", "docker.service"], check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         counts["starts"] += 1
-        time.sleep(0.1)
+        time.sleep(0.25)
 
 
 signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
