@@ -33,11 +33,11 @@ bench-idle: setup ## what a run costs that has nothing to change, for 1, 5 and 2
 test: setup ## all tests
 	@python3 tests/run.py
 
-test-all: setup ## all tests, and the matrix of engines
+test-all: setup ## all tests, the mutants, and the matrix of engines
 	@python3 tests/run.py --all
 
 lint: setup ## the quick linters only
-	@python3 tests/run.py yamllint ruff ruff-format reuse changelog readmes mypy shellcheck antsibull-docs ansible-lint
+	@python3 tests/run.py yamllint ruff ruff-format reuse changelog readmes patches mypy shellcheck antsibull-docs ansible-lint
 
 docs: setup ## write the variables of the roles into their READMEs
 	@python3 tests/readmes.py

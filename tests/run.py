@@ -5,7 +5,7 @@
 """Run the parts of the test suite, each with its seconds and PASS, FAIL or SKIP; no part's output is lost.
 
     run.py              every part once
-    run.py --all        and the matrix of engines
+    run.py --all        and the mutants, and the matrix of engines
     run.py PART ...     these parts
 
 Parts run two at a time, those with lab hosts last: they need the images, which are built meanwhile. (Three at a time
@@ -68,9 +68,9 @@ class Part:
         return self.name.startswith("matrix:")
 
 
-def matrix() -> list[Part]:
-    """The engines that the scenarios themselves do not cover."""
-    return [
+def more() -> list[Part]:
+    """Each protection taken out, and the engines that the scenarios themselves do not cover."""
+    return [Part("mutants", ("python3", "tests/mutants"))] + [
         Part(f"matrix:{name}:{suite}", ("molecule", "test", "--scenario-name", name), has_tests=True, suites=suite)
         for suite in ("bullseye", "forky")
         for name in ("daemon", "listen")
@@ -88,12 +88,13 @@ def parts() -> list[Part]:
         Part("reuse", ("reuse", "lint")),
         Part("changelog", ("sh", "-c", CHANGELOG)),
         Part("readmes", ("python3", "tests/readmes.py", "--check")),
+        # 'make mutants' takes its time; code that has changed under a patch is told at once.
+        Part("patches", ("sh", "-c", "git apply --check tests/mutants/*.patch")),
         Part("mypy", ("mypy", "--cache-dir", ".cache/mypy")),
         Part("shellcheck", ("sh", "-c", "git ls-files -z '*.sh' .ci/run | xargs -0 shellcheck --external-sources")),
         Part("antsibull-docs", ("antsibull-docs", "lint-collection-docs", "--plugin-docs", "--validate-collection-refs=self", ".")),
         Part("unit", ("pytest", "-q", "tests/unit"), has_tests=True),
         Part("images", ("molecule/lab/images.sh",)),
-        Part("mutants", ("python3", "tests/mutants")),
         Part("sanity", ("python3", "tests/ecosystem/sanity.py")),
         # Most of its time is ansible-playbook --syntax-check of each playbook: too long for 'make lint'.
         Part("ansible-lint:molecule", ("ansible-lint", "--offline", "--profile", "production", "molecule/")),
@@ -201,7 +202,7 @@ def timed(part: Part) -> tuple[str, float, str, int, int]:
 
 
 def main(arguments: list[str]) -> int:
-    known = [*parts(), *matrix()]
+    known = [*parts(), *more()]
     names = [one for one in arguments if not one.startswith("--")]
     unknown = set(names) - {part.name for part in known}
     if unknown:
