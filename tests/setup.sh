@@ -33,6 +33,9 @@ if ! [ -e .venv/ready ] || [ tests/requirements.txt -nt .venv/ready ]; then
     touch .venv/ready
 fi
 
+# What Python compiles is kept, see there.
+ln -sf "$PWD/molecule/lab/kept_code.py" "$PWD/molecule/lab/kept_code.pth" .venv/lib/python3*/site-packages/
+
 molecule/lab/outer.sh
 
 tree=$(tests/tree.sh)

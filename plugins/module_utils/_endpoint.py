@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
 import http.client
 import json
 import re
@@ -19,6 +18,7 @@ import urllib.parse
 from ._engine import Engine
 from ._errors import DrydockError
 from ._info import describe_container
+from ._moments import seconds
 from ._observe import Container, inspect_containers, to_container
 from ._output import last_lines
 
@@ -200,15 +200,6 @@ def names_of(engine: Engine) -> dict[str, list[str]]:
     }
 
 
-def seconds(moment: str) -> float:
-    """One of the engine's moments as seconds since the epoch. Pure."""
-    match = re.fullmatch(r"(\d+-\d+-\d+T\d+:\d+:\d+)(\.\d+)?(Z|[+-]\d+:\d+)", moment)
-    if match is None:
-        raise DrydockError("api-error", f"The daemon tells the time as '{moment}'.", "That is no form that is known here.")
-    zone = "+00:00" if match[3] == "Z" else match[3]
-    return datetime.datetime.fromisoformat(match[1] + zone).timestamp() + float(match[2] or 0)
-
-
 def unsettled(containers: t.Iterable[t.Mapping[str, t.Any]], now: str, settle_time: float) -> float:
     """Seconds until each of these that is alive has run for so long. Pure.
 
@@ -223,4 +214,4 @@ def unsettled(containers: t.Iterable[t.Mapping[str, t.Any]], now: str, settle_ti
     return min(max(rest), settle_time)
 
 
-__all__ = ("OPTIONS", "Remote", "describe", "engine_of", "images", "names_of", "published", "seconds", "unsettled", "unverified")
+__all__ = ("OPTIONS", "Remote", "describe", "engine_of", "images", "names_of", "published", "unsettled", "unverified")

@@ -17,8 +17,8 @@ import math
 import typing as t
 
 from ansible_collections.drydock.dockerd.plugins.module_utils import _addresses
-from ansible_collections.drydock.dockerd.plugins.module_utils._endpoint import seconds
 from ansible_collections.drydock.dockerd.plugins.module_utils._errors import DrydockError, message
+from ansible_collections.drydock.dockerd.plugins.module_utils._moments import seconds
 from ansible_collections.drydock.dockerd.plugins.module_utils._mounts import is_below
 from ansible_collections.drydock.dockerd.plugins.module_utils._tree import human
 

@@ -88,19 +88,6 @@ def test_images_are_told_with_all_their_names(fake_engine):
     assert _endpoint.images(engine) == [{"id": "sha256:1", "names": ["a:1", "a@sha256:2"]}, {"id": "sha256:3", "names": []}]
 
 
-@pytest.mark.parametrize(
-    ("moment", "seconds"),
-    [("1970-01-01T00:00:10Z", 10), ("1970-01-01T00:00:10.123456789Z", 10.123456789), ("1970-01-01T02:00:00.5+02:00", 0.5), ("1969-12-31T23:00:00-01:00", 0)],
-)
-def test_moments_of_the_engine(moment, seconds):
-    assert _endpoint.seconds(moment) == pytest.approx(seconds)
-
-
-def test_moment_that_is_none():
-    with pytest.raises(DrydockError):
-        _endpoint.seconds("yesterday")
-
-
 NOW = "2026-01-02T03:04:15Z"
 
 
