@@ -30,10 +30,12 @@ bench: setup ## a move's downtime beside a restart's, measured: docs/benchmark.m
 bench-idle: setup ## what a run costs that has nothing to change, for 1, 5 and 20 hosts: docs/benchmark-idle.md (part of bench)
 	@python3 tests/bench/idle.py
 
-test: setup ## all tests
+test: ## all tests
+	@tests/setup.sh --images
 	@python3 tests/run.py
 
-test-all: setup ## all tests, the mutants, and the matrix of engines
+test-all: ## all tests, the mutants, and the matrix of engines
+	@tests/setup.sh --images
 	@python3 tests/run.py --all
 
 lint: setup ## the quick linters only

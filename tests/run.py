@@ -63,6 +63,11 @@ class Part:
         return self.name == "faults" or self.name.startswith("molecule:")
 
     @property
+    def is_scenario(self) -> bool:
+        """Whether Molecule runs it."""
+        return "tests/scenario.py" in self.command
+
+    @property
     def is_alone(self) -> bool:
         """Whether nothing may run beside it: the matrix has hosts of a scenario's names."""
         return self.name.startswith("matrix:")
@@ -71,7 +76,7 @@ class Part:
 def more() -> list[Part]:
     """Each protection taken out, and the engines that the scenarios themselves do not cover."""
     return [Part("mutants", ("python3", "tests/mutants"))] + [
-        Part(f"matrix:{name}:{suite}", ("molecule", "test", "--scenario-name", name), has_tests=True, suites=suite)
+        Part(f"matrix:{name}:{suite}", ("python3", "tests/scenario.py", name), has_tests=True, suites=suite)
         for suite in ("bullseye", "forky")
         for name in ("daemon", "listen")
     ]
@@ -105,7 +110,7 @@ def parts() -> list[Part]:
         Part("target:3.14", ("python3", "tests/ecosystem/target.py", "3.14"), has_tests=True),
         # The oldest and the newest ansible-core; the development environment has one between them.
         *(Part(f"controller:{core}", ("python3", "tests/ecosystem/controller.py", core), has_tests=True) for core in ("2.16", "2.21")),
-        *(Part(f"molecule:{name}", ("molecule", "test", "--scenario-name", name), has_tests=True) for name in scenarios),
+        *(Part(f"molecule:{name}", ("python3", "tests/scenario.py", name), has_tests=True) for name in scenarios),
         Part("faults", ("python3", "tests/faults", "--short"), has_tests=True),
     ]
 
@@ -144,7 +149,7 @@ def run(part: Part) -> tuple[str, int, int]:
     if part.has_tests and not passed:
         text += "\nno test was collected\n"
         good = False
-    missing = [line for line in text.splitlines() if part.command[0] == "molecule" and any(word in line for word in MISSING) and "default" not in line]
+    missing = [line for line in text.splitlines() if part.is_scenario and any(word in line for word in MISSING) and "default" not in line]
     if missing:
         text += "\nnot everything was run:\n" + "\n".join(missing) + "\n"
         good = False

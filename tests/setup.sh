@@ -4,6 +4,8 @@
 #
 # Everything that 'make demo' and 'make test' need, from nothing: Debian packages, a virtual environment, a Docker that answers,
 # and a tree in which this checkout is found as the collection drydock.dockerd.
+#
+#   setup.sh --images    and begin to build the lab's images
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -23,6 +25,10 @@ if [ -n "$missing" ]; then
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
 fi
 
+molecule/lab/outer.sh
+# One processor is enough for all that follows; who wants an image waits until it is there, and says what went wrong.
+[ "${1:-}" != --images ] || molecule/lab/images.sh >/dev/null 2>&1 </dev/null &
+
 # shellcheck disable=SC3013  # every sh of Debian has it
 if ! [ -e .venv/ready ] || [ tests/requirements.txt -nt .venv/ready ]; then
     echo "making the virtual environment .venv" >&2
@@ -35,8 +41,6 @@ fi
 
 # What Python compiles is kept, see there.
 ln -sf "$PWD/molecule/lab/kept_code.py" "$PWD/molecule/lab/kept_code.pth" .venv/lib/python3*/site-packages/
-
-molecule/lab/outer.sh
 
 tree=$(tests/tree.sh)
 mkdir -p "$tree/ansible_collections/drydock"

@@ -28,7 +28,7 @@ def compile(source, filename, mode, flags=0, dont_inherit=False, optimize=-1, **
         return really_compile(source, filename, mode, flags, dont_inherit, optimize, **more)
     data = source.encode("utf-8", "surrogatepass") if isinstance(source, str) else source
     # As Python names what belongs to a source: of 8 bytes, keyed.
-    path = os.path.join(KEPT, "%s-%d-%d" % (_imp.source_hash(VERSION, data).hex(), len(data), sys.flags.optimize))
+    path = os.path.join(KEPT, f"{_imp.source_hash(VERSION, data).hex()}-{len(data)}-{sys.flags.optimize}")
     try:
         with open(path, "rb") as stream:
             code = marshal.load(stream)
@@ -37,7 +37,7 @@ def compile(source, filename, mode, flags=0, dont_inherit=False, optimize=-1, **
     except (OSError, EOFError, ValueError):
         pass
     code = really_compile(source, filename, mode, flags, dont_inherit, optimize)
-    part = "%s.%d" % (path, os.getpid())
+    part = f"{path}.{os.getpid()}"
     try:
         os.makedirs(KEPT, exist_ok=True)
         with open(part, "wb") as stream:
