@@ -3,7 +3,8 @@
 
 """Keep what Python compiles each time anew: the modules that Ansible sends in an archive, and the plugins that it loads from collections.
 
-Python loads it when it starts (kept_code.pth), in the virtual environment and on the lab's hosts; without it each of some ten thousand
+Python loads it when it starts (kept_code.pth), on the hosts of tests/run.py and in the virtual environment, where it does something for tests/run.py
+only: 'make bench' measures what others have. Without it each of some ten thousand
 commands would compile the same files. Only the time differs: what is kept is found by all of the source and by Python's version.
 """
 
@@ -49,4 +50,5 @@ def compile(source, filename, mode, flags=0, dont_inherit=False, optimize=-1, **
     return code
 
 
-builtins.compile = compile
+if sys.prefix == sys.base_prefix or "DRYDOCK_REPORTS" in os.environ:
+    builtins.compile = compile
