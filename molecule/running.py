@@ -14,6 +14,7 @@ import signal
 import subprocess
 import time
 import typing as t
+import warnings
 
 import forked
 import testinfra
@@ -138,6 +139,26 @@ def wait_for(done: t.Callable[[], bool], what: str = "it", seconds: float = 60) 
     while not done():
         assert time.monotonic() < until, f"{what} did not happen within {seconds:g} s"
         time.sleep(0.2)
+
+
+def boot(host: t.Any) -> None:
+    """Start a host that was killed, and wait until its daemon answers.
+
+    docker.socket takes a client's connection before there is a daemon: without a limit a client waits for ever where none comes.
+    """
+    name = host.ansible.get_variables()["ansible_host"]
+    subprocess.run(["docker", "start", name], check=True, stdout=subprocess.DEVNULL)
+
+    def answers() -> bool:
+        try:
+            asked = subprocess.run(["docker", "exec", name, "timeout", "20", "docker", "info"], capture_output=True, timeout=60, check=False)
+        except subprocess.TimeoutExpired:
+            # What it ran has ended long since: this is the Docker of the machine, not the host's.
+            warnings.warn(f"docker exec in {name} did not return", stacklevel=1)
+            return False
+        return asked.returncode == 0
+
+    wait_for(answers, "the boot", 120)
 
 
 @dataclasses.dataclass(frozen=True)

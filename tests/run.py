@@ -36,8 +36,10 @@ MISSING = ("Missing playbook", "No tests found", "glob failed.", "Skipping, ")
 # The page is what its data say.
 CHANGELOG = "antsibull-changelog lint && antsibull-changelog generate --output .cache/c.md --output-format md && cmp .cache/c.md CHANGELOG.md"
 STREAMS = 2
-# Seconds for one part: more than twice what the longest takes on two processors that do nothing else.
-LIMIT = 1500
+# Seconds in which a part that does not hang says something; the longest silence, a test of scenario options, is a quarter of it.
+LIMIT = 600
+# What is told of a lab host on which a part hangs: how far it is, and what the daemon and those who wait for it do.
+LOOK = "systemctl is-system-running; systemctl list-jobs --no-legend; ps -o pid,ppid,stat,wchan:24,args -C docker,dockerd,containerd,runc,systemctl,python3"
 # A command ends so that could not test anything here; the last line of its output is the reason.
 SKIPPED = 77
 # Those that take longest begin first, so that none of them runs alone in the end.
@@ -136,11 +138,12 @@ def run(part: Part) -> tuple[str, int, int]:
     }
     with open(log, "w", encoding="utf-8") as stream:
         process = subprocess.Popen(part.command, cwd=TOP, env=environment, stdin=subprocess.DEVNULL, stdout=stream, stderr=subprocess.STDOUT)
-        try:
-            rc = process.wait(LIMIT)
-        except subprocess.TimeoutExpired:
-            stream.write(f"\nno end within {LIMIT} s; what there was of it, and where:\n{end(reports)}")
-            rc = process.wait()
+        while is_under_way(process):
+            if time.time() - max(path.stat().st_mtime for path in (log, reports)) > LIMIT:
+                on_hosts = look(part)
+                stream.write(f"\nnot a word for {LIMIT} s; what there was of it, and where:\n{end(reports)}{on_hosts}")
+                stream.flush()
+        rc = process.wait()
     passed, failed = count(reports)
     text = log.read_text(encoding="utf-8", errors="replace") + "".join(path.read_text() for path in sorted(reports.glob("*.stack")))
     if rc == SKIPPED:
@@ -156,6 +159,27 @@ def run(part: Part) -> tuple[str, int, int]:
     if not good:
         print(f"{text}\n", end="", flush=True)
     return "PASS" if good else "FAIL", passed, failed
+
+
+def is_under_way(process: subprocess.Popen[bytes]) -> bool:
+    """Wait a little; returns whether it has not ended."""
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(5)
+    return process.returncode is None
+
+
+def look(part: Part) -> str:
+    """What there is on the lab hosts of a part."""
+    prefix = subprocess.run([TOP / "molecule/lab/prefix.sh"], stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+    command = ["docker", "ps", "--filter", f"name=^{prefix}-{part.name.rpartition(':')[2]}-", "--format", "{{.Names}}"]
+    text = ""
+    for name in subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False).stdout.split():
+        try:
+            said = subprocess.run(["docker", "exec", name, "sh", "-c", LOOK], stdout=subprocess.PIPE, text=True, timeout=30, check=False).stdout
+        except subprocess.TimeoutExpired:
+            said = "docker exec did not return\n"
+        text += f"{name}:\n{said}"
+    return text
 
 
 def processes(reports: pathlib.Path) -> list[int]:

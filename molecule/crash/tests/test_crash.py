@@ -10,7 +10,7 @@ import subprocess
 import typing as t
 
 import pytest
-from running import assert_a_killed_worker_is_recovered, assert_all_is_there, give_up, run_module, snapshot, start_module, wait_for
+from running import assert_a_killed_worker_is_recovered, assert_all_is_there, boot, give_up, run_module, snapshot, start_module, wait_for
 
 WRITE_DROP_IN = "write /etc/systemd/system/docker.service.d/zz-drydock-data-root.conf"
 SWITCH = [WRITE_DROP_IN, "write /etc/docker/daemon.json", "commit", "start", "prove", "release", "finish"]
@@ -72,8 +72,7 @@ def test_killed_host_comes_up_on_a_complete_root_and_the_next_run_finishes(host:
     wait_for(lambda: host.run("test -e /run/lab-frozen").rc == 0, step)
     subprocess.run(["docker", "kill", name], check=True, stdout=subprocess.DEVNULL)
     give_up(process)
-    subprocess.run(["docker", "start", name], check=True, stdout=subprocess.DEVNULL)
-    wait_for(lambda: host.run("docker info").rc == 0, "the boot")
+    boot(host)
 
     now = snapshot(host)
     committed = step in ("start", "release", "finish")
