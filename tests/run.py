@@ -4,9 +4,9 @@
 
 """Run the parts of the test suite, each with its seconds and PASS, FAIL or SKIP; no part's output is lost.
 
-    run.py              every part once
-    run.py --all        and the mutants, and the matrix of engines
-    run.py PART ...     these parts
+    run.py              every part once, without what is marked as 'extra': the same on one engine more, or at one step more
+    run.py --all        with it, and the mutants, and the matrix of engines
+    run.py PART ...     these parts, with it
 
 Parts run two at a time, those with lab hosts last: they need the images, which are built meanwhile. (Three at a time
 are too much for tests that strike at one moment.)
@@ -236,6 +236,8 @@ def main(arguments: list[str]) -> int:
     unknown = set(names) - {part.name for part in known}
     if unknown:
         sys.exit(f"no such part: {', '.join(sorted(unknown))}; there are: {', '.join(part.name for part in known)}")
+    if not arguments:
+        os.environ["LAB_SHORT"] = "1"
     began = time.monotonic()
     chosen = [one for one in known if one.name in names] if names else known if "--all" in arguments else parts()
     chosen.sort(key=lambda part: LONGEST.index(part.name) if part.name in LONGEST else len(LONGEST))

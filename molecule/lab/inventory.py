@@ -22,6 +22,8 @@ def main() -> None:
     if os.environ.get("LAB_SUITES"):
         # The matrix of engines: the same scenario on other suites.
         platforms = [{"name": suite} for suite in os.environ["LAB_SUITES"].split()]
+    if os.environ.get("LAB_SHORT"):
+        platforms = [platform for platform in platforms if not platform.get("extra")]
     prefix = subprocess.check_output([HERE / "prefix.sh"], text=True).strip()
     hosts = {}
     for platform in platforms:
