@@ -5,7 +5,7 @@
 """Run the parts of the test suite, each with its seconds and PASS, FAIL or SKIP; no part's output is lost.
 
     run.py              every part once, without what is marked as 'extra': the same on one engine more, or at one step more
-    run.py --all        with it, and the mutants, and the matrix of engines
+    run.py --all        with it, and the mutants, ansible-lint for the tests' playbooks, and the matrix of engines
     run.py PART ...     these parts, with it
 
 Parts run two at a time, those with lab hosts last: they need the images, which are built meanwhile. (Three at a time
@@ -76,8 +76,12 @@ class Part:
 
 
 def more() -> list[Part]:
-    """Each protection taken out, and the engines that the scenarios themselves do not cover."""
-    return [Part("mutants", ("python3", "tests/mutants"))] + [
+    """Each protection taken out, the tests' own playbooks, and the engines that the scenarios themselves do not cover."""
+    return [
+        Part("mutants", ("python3", "tests/mutants")),
+        # Most of its time is ansible-playbook --syntax-check of each playbook; whether they work is what the scenarios are about.
+        Part("ansible-lint:molecule", ("ansible-lint", "--offline", "--profile", "production", "molecule/")),
+    ] + [
         Part(f"matrix:{name}:{suite}", ("python3", "tests/scenario.py", name), has_tests=True, suites=suite)
         for suite in ("bullseye", "forky")
         for name in ("daemon", "listen")
@@ -103,8 +107,6 @@ def parts() -> list[Part]:
         Part("unit", ("pytest", "-q", "tests/unit"), has_tests=True),
         Part("images", ("molecule/lab/images.sh",)),
         Part("sanity", ("python3", "tests/ecosystem/sanity.py")),
-        # Most of its time is ansible-playbook --syntax-check of each playbook: too long for 'make lint'.
-        Part("ansible-lint:molecule", ("ansible-lint", "--offline", "--profile", "production", "molecule/")),
         Part("galaxy", ("pytest", "-q", "tests/ecosystem"), has_tests=True),
         Part("site", ("python3", "tests/ecosystem/site.py")),
         Part("importer", ("python3", "tests/ecosystem/importer.py")),
