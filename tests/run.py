@@ -9,7 +9,7 @@
     run.py PART ...     these parts, with it
 
 Parts run two at a time, those with lab hosts last: they need the images, which are built meanwhile. (Three at a time
-are too much for tests that strike at one moment.)
+are too much for tests that strike at one moment.) What other tools say of the collection can wait: those parts take what the others leave.
 
 A part fails when its command fails, and a part with tests when none was collected: Molecule passes a scenario whose tests or
 playbooks are missing with a warning. A part that hangs is ended, and fails with what each of its processes did. The output of each
@@ -26,6 +26,7 @@ import pathlib
 import signal
 import subprocess
 import sys
+import threading
 import time
 import xml.etree.ElementTree
 
@@ -68,6 +69,11 @@ class Part:
     def is_scenario(self) -> bool:
         """Whether Molecule runs it."""
         return "tests/scenario.py" in self.command
+
+    @property
+    def is_patient(self) -> bool:
+        """Whether it can do with what others leave of the processors: nothing in it has to happen at one moment."""
+        return self.name in ("sanity", "galaxy", "site", "importer") or self.name.startswith("controller:")
 
     @property
     def is_alone(self) -> bool:
@@ -212,6 +218,11 @@ def end(reports: pathlib.Path) -> str:
     return "".join(lines)
 
 
+def be_patient() -> None:
+    """This thread, and what it starts, take what others leave."""
+    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
+
+
 def count(reports: pathlib.Path) -> tuple[int, int]:
     passed = failed = 0
     for report in reports.glob("*.xml"):
@@ -243,10 +254,14 @@ def main(arguments: list[str]) -> int:
     began = time.monotonic()
     chosen = [one for one in known if one.name in names] if names else known if "--all" in arguments else parts()
     chosen.sort(key=lambda part: LONGEST.index(part.name) if part.name in LONGEST else len(LONGEST))
-    with concurrent.futures.ThreadPoolExecutor(STREAMS) as pool:
-        rows = list(pool.map(timed, [part for part in chosen if not part.has_hosts and not part.is_alone]))
+    has_hosts = [part for part in chosen if part.has_hosts]
+    patient = [part for part in chosen if part.is_patient and has_hosts]
+    with concurrent.futures.ThreadPoolExecutor(STREAMS) as pool, concurrent.futures.ThreadPoolExecutor(1, initializer=be_patient) as behind:
+        later = behind.map(timed, patient)
+        rows = list(pool.map(timed, [part for part in chosen if not part.has_hosts and not part.is_alone and part not in patient]))
         rows += [timed(part) for part in chosen if part.is_alone]
-        rows += pool.map(timed, [part for part in chosen if part.has_hosts])
+        rows += pool.map(timed, has_hosts)
+        rows += later
     print("\npart                     result  seconds")
     for name, seconds, result, _passed, _failed in rows:
         print(f"{name:<24} {result[:4]}  {seconds:>8.1f}  {result[5:]}".rstrip())
