@@ -8,8 +8,8 @@
     run.py --all        with it, and the mutants, ansible-lint for the tests' playbooks, and the matrix of engines
     run.py PART ...     these parts, with it
 
-Parts run two at a time, those with lab hosts last: they need the images, which are built meanwhile. (Three at a time
-are too much for tests that strike at one moment.) What other tools say of the collection can wait: those parts take what the others leave.
+Parts run two at a time, those without tests first: they tell soonest, and lab hosts need the images, which are built meanwhile. (Three
+at a time are too much for tests that strike at one moment.) What other tools say of the collection can wait: those parts take what the others leave.
 
 A part fails when its command fails, and a part with tests when none was collected: Molecule passes a scenario whose tests or
 playbooks are missing with a warning. A part that hangs is ended, and fails with what each of its processes did. The output of each
@@ -45,7 +45,7 @@ LOOK = "systemctl is-system-running; systemctl list-jobs --no-legend; ps -o pid,
 SKIPPED = 77
 # Those that take longest begin first, so that none of them runs alone in the end.
 LONGEST = (
-    *("molecule:awx", "molecule:engine", "molecule:rolling", "molecule:upgrade", "molecule:report"),
+    *("unit", "molecule:awx", "molecule:engine", "molecule:rolling", "molecule:upgrade", "molecule:report"),
     *("molecule:tls", "molecule:crash", "molecule:options", "molecule:data_root", "faults", "molecule:firewall"),
     *("molecule:examples", "molecule:refusals", "molecule:listen", "molecule:local_socket", "molecule:tls_renewal", "molecule:sysv"),
 )
@@ -254,13 +254,16 @@ def main(arguments: list[str]) -> int:
     began = time.monotonic()
     chosen = [one for one in known if one.name in names] if names else known if "--all" in arguments else parts()
     chosen.sort(key=lambda part: LONGEST.index(part.name) if part.name in LONGEST else len(LONGEST))
-    has_hosts = [part for part in chosen if part.has_hosts]
-    patient = [part for part in chosen if part.is_patient and has_hosts]
+    alone = [part for part in chosen if part.is_alone]
+    patient = [part for part in chosen if part.is_patient and any(other.has_hosts for other in chosen)]
+    # Images are twenty thousand files each: too many for unit tests that count what changes on a file system.
+    first = [part for part in chosen if not part.has_tests and part not in patient]
+    rest = [part for part in chosen if part not in (*first, *alone, *patient)]
     with concurrent.futures.ThreadPoolExecutor(STREAMS) as pool, concurrent.futures.ThreadPoolExecutor(1, initializer=be_patient) as behind:
         later = behind.map(timed, patient)
-        rows = list(pool.map(timed, [part for part in chosen if not part.has_hosts and not part.is_alone and part not in patient]))
-        rows += [timed(part) for part in chosen if part.is_alone]
-        rows += pool.map(timed, has_hosts)
+        rows = list(pool.map(timed, first))
+        rows += [timed(part) for part in alone]
+        rows += pool.map(timed, rest)
         rows += later
     print("\npart                     result  seconds")
     for name, seconds, result, _passed, _failed in rows:
