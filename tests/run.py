@@ -37,7 +37,8 @@ MISSING = ("Missing playbook", "No tests found", "glob failed.", "Skipping, ")
 # The page is what its data say.
 CHANGELOG = "antsibull-changelog lint && antsibull-changelog generate --output .cache/c.md --output-format md && cmp .cache/c.md CHANGELOG.md"
 STREAMS = 2
-# Seconds in which a part that does not hang says something; the longest silence, a test of scenario options, is a quarter of it.
+# Seconds in which a part that does not hang says something; the longest silence, a test of scenario options, is a quarter of it. Those that can
+# wait get four times as much: they may say nothing before their end.
 LIMIT = 600
 # What is told of a lab host on which a part hangs: how far it is, and what the daemon and those who wait for it do.
 LOOK = "systemctl is-system-running; systemctl list-jobs --no-legend; ps -o pid,ppid,stat,wchan:24,args -C docker,dockerd,containerd,runc,systemctl,python3"
@@ -144,12 +145,13 @@ def run(part: Part) -> tuple[str, int, int]:
         "NO_COLOR": "1",
         "ANSIBLE_NOCOLOR": "1",
     }
+    limit = LIMIT * 4 if part.is_patient else LIMIT
     with open(log, "w", encoding="utf-8") as stream:
         process = subprocess.Popen(part.command, cwd=TOP, env=environment, stdin=subprocess.DEVNULL, stdout=stream, stderr=subprocess.STDOUT)
         while is_under_way(process):
-            if time.time() - max(path.stat().st_mtime for path in (log, reports)) > LIMIT:
+            if time.time() - max(path.stat().st_mtime for path in (log, reports)) > limit:
                 on_hosts = look(part)
-                stream.write(f"\nnot a word for {LIMIT} s; what there was of it, and where:\n{end(reports)}{on_hosts}")
+                stream.write(f"\nnot a word for {limit} s; what there was of it, and where:\n{end(reports)}{on_hosts}")
                 stream.flush()
         rc = process.wait()
     passed, failed = count(reports)
