@@ -47,7 +47,10 @@ def as_it_was(picture: dict[str, t.Any]) -> dict[str, tuple[str, str]]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A module that has HOSTS is about these; testinfra's own word for that is overruled by the option that Molecule gives."""
+    """A module that has HOSTS is about these; testinfra's own word for that is overruled by the option that Molecule gives.
+
+    What is marked 'extra' is left to 'make test-all'.
+    """
     items[:] = [item for item in items if not hasattr(item.module, "HOSTS") or any(item.name.endswith(f"//{name}]") for name in item.module.HOSTS)]
     if os.environ.get("LAB_SHORT"):
         items[:] = [item for item in items if not item.get_closest_marker("extra")]
