@@ -96,7 +96,7 @@ def write(path: str, text: str, mode: int = 0o644) -> None:
 
 def _write(path: str, text: str, mode: int) -> None:
     make_directories(os.path.dirname(path))
-    temporary = _beside(path, "new")
+    temporary = unfinished(path)
     try:
         _prepare(path, temporary, text, mode)
         os.replace(temporary, path)
@@ -124,6 +124,11 @@ def _prepare(path: str, temporary: str, text: str, mode: int) -> None:
             shutil.copystat(path, temporary)
             os.utime(temporary)
         os.fsync(stream.fileno())
+
+
+def unfinished(path: str) -> str:
+    """Where `write` has a file before it takes its place; a crash may leave it there, and the next `write` of that file takes it away."""
+    return _beside(path, "new")
 
 
 def _beside(path: str, what: str) -> str:
@@ -256,6 +261,7 @@ __all__ = (
     "retry_when_full",
     "stage",
     "sync_directory",
+    "unfinished",
     "unstage",
     "write",
 )

@@ -48,6 +48,18 @@ def test_killed_worker_is_recovered_at_once_and_the_next_run_finishes(host: t.An
     assert_a_killed_worker_is_recovered(host, before, old, new, to(new))
 
 
+def test_a_kill_that_came_before_the_copy_had_its_mark_is_no_hindrance(host: t.Any, before: dict[str, t.Any]) -> None:
+    new = other(snapshot(host)["root"], far=True)
+    half = f"{new}/..drydock-copy.drydock-new"
+    host.check_output(f"mkdir --parents {new} && touch {half}")
+    result = run_module(host, to(new))
+    assert not result["failed"], result["msg"]
+    now = snapshot(host)
+    assert now["root"] == new
+    assert_all_is_there(now, before)
+    assert not host.file(half).exists
+
+
 def test_killed_ansible_leaves_the_worker_alone_and_the_next_run_tells_its_end(host: t.Any, before: dict[str, t.Any]) -> None:
     new = other(snapshot(host)["root"], far=True)
     process = start_module(host, to(new))

@@ -400,6 +400,8 @@ TARGETS = {
     "empty": ([], []),
     "a new file system": (["lost+found/"], []),
     "an interrupted copy": ([_tree.COPY_MARK, "overlay2/"], []),
+    "a copy that was interrupted before it had its mark": (["..drydock-copy.drydock-new", "lost+found/"], []),
+    "somebody's data beside that": (["..drydock-copy.drydock-new", "precious"], ["not-empty"]),
     "somebody's data": (["precious", "lost+found/"], ["not-empty"]),
 }
 
