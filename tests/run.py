@@ -9,7 +9,8 @@
     run.py PART ...     these parts, with it
 
 Parts run two at a time, those without tests first: they tell soonest, and lab hosts need the images, which are built meanwhile. (Three
-at a time are too much for tests that strike at one moment.) What other tools say of the collection can wait: those parts take what the others leave.
+at a time are too much for tests that strike at one moment.) Beside them, one at a time, run those that mostly wait, and then what other
+tools say of the collection: these take what the others leave of the processors.
 
 A part fails when its command fails, and a part with tests when none was collected: Molecule passes a scenario whose tests or
 playbooks are missing with a warning. A part that hangs is ended, and fails with what each of its processes did. The output of each
@@ -26,7 +27,6 @@ import pathlib
 import signal
 import subprocess
 import sys
-import threading
 import time
 import xml.etree.ElementTree
 
@@ -47,8 +47,8 @@ SKIPPED = 77
 # Those that take longest begin first, so that none of them runs alone in the end.
 LONGEST = (
     *("unit", "molecule:awx", "molecule:engine", "molecule:rolling", "molecule:upgrade", "molecule:report"),
-    *("molecule:tls", "molecule:crash", "molecule:options", "molecule:data_root", "faults", "molecule:firewall"),
-    *("molecule:examples", "molecule:refusals", "molecule:listen", "molecule:local_socket", "molecule:tls_renewal", "molecule:sysv"),
+    *("molecule:tls", "molecule:crash", "molecule:options", "faults", "molecule:firewall"),
+    *("molecule:examples", "molecule:refusals", "molecule:local_socket", "molecule:tls_renewal", "molecule:sysv"),
 )
 
 
@@ -75,6 +75,11 @@ class Part:
     def is_patient(self) -> bool:
         """Whether it can do with what others leave of the processors: nothing in it has to happen at one moment."""
         return self.name in ("sanity", "galaxy", "site", "importer") or self.name.startswith("controller:")
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether its hosts are idle for long, for a container that is slow to stop or an address that is late, and nothing strikes meanwhile."""
+        return self.name in ("molecule:data_root", "molecule:listen")
 
     @property
     def is_alone(self) -> bool:
@@ -147,7 +152,8 @@ def run(part: Part) -> tuple[str, int, int]:
     }
     limit = LIMIT * 4 if part.is_patient else LIMIT
     with open(log, "w", encoding="utf-8") as stream:
-        process = subprocess.Popen(part.command, cwd=TOP, env=environment, stdin=subprocess.DEVNULL, stdout=stream, stderr=subprocess.STDOUT)
+        command = ("nice", "-n", "19", *part.command) if part.is_patient else part.command
+        process = subprocess.Popen(command, cwd=TOP, env=environment, stdin=subprocess.DEVNULL, stdout=stream, stderr=subprocess.STDOUT)
         while is_under_way(process):
             if time.time() - max(path.stat().st_mtime for path in (log, reports)) > limit:
                 on_hosts = look(part)
@@ -220,11 +226,6 @@ def end(reports: pathlib.Path) -> str:
     return "".join(lines)
 
 
-def be_patient() -> None:
-    """This thread, and what it starts, take what others leave."""
-    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
-
-
 def count(reports: pathlib.Path) -> tuple[int, int]:
     passed = failed = 0
     for report in reports.glob("*.xml"):
@@ -257,16 +258,15 @@ def main(arguments: list[str]) -> int:
     chosen = [one for one in known if one.name in names] if names else known if "--all" in arguments else parts()
     chosen.sort(key=lambda part: LONGEST.index(part.name) if part.name in LONGEST else len(LONGEST))
     alone = [part for part in chosen if part.is_alone]
-    patient = [part for part in chosen if part.is_patient and any(other.has_hosts for other in chosen)]
-    # Images are twenty thousand files each: too many for unit tests that count what changes on a file system.
-    first = [part for part in chosen if not part.has_tests and part not in patient]
-    rest = [part for part in chosen if part not in (*first, *alone, *patient)]
-    with concurrent.futures.ThreadPoolExecutor(STREAMS) as pool, concurrent.futures.ThreadPoolExecutor(1, initializer=be_patient) as behind:
-        later = behind.map(timed, patient)
-        rows = list(pool.map(timed, first))
+    beside = [part for part in chosen if part.is_waiting] + [part for part in chosen if part.is_patient]
+    if not any(part.has_hosts and not part.is_waiting for part in chosen):
+        beside = []
+    first = [part for part in chosen if not part.has_tests and part not in beside]
+    rest = [part for part in chosen if part not in (*first, *alone, *beside)]
+    with concurrent.futures.ThreadPoolExecutor(STREAMS) as pool, concurrent.futures.ThreadPoolExecutor(1) as third:
+        aside = third.map(timed, beside)
+        rows = [*pool.map(timed, [*first, *rest]), *aside]
         rows += [timed(part) for part in alone]
-        rows += pool.map(timed, rest)
-        rows += later
     print("\npart                     result  seconds")
     for name, seconds, result, _passed, _failed in rows:
         print(f"{name:<24} {result[:4]}  {seconds:>8.1f}  {result[5:]}".rstrip())
