@@ -14,7 +14,7 @@ import re
 import typing as t
 import uuid
 
-from . import _addresses, _certificates, _containerd, _daemon_json, _keys, _mounts, _tree, _unit
+from . import _addresses, _certificates, _containerd, _daemon_json, _keys, _mounts, _roots, _unit
 from ._daemon_json import DATA_ROOT_OWNER, Ask, Owners
 from ._errors import DrydockError
 from ._notes import Past, inode_of
@@ -514,8 +514,8 @@ def _aim(state: State, request: Request, aim: _Aim, path: str | None) -> _Aim:
         return dataclasses.replace(aim, doomed=doomed, problems=tuple(_unproved(aim, there)))
     if request.state == "prepared":
         return dataclasses.replace(aim, target=path or "", moving=elsewhere)
-    unfinished = elsewhere and os.path.exists(os.path.join(path or "/", _tree.COPY_MARK))
-    return dataclasses.replace(aim, doomed=(Doomed(path, inode_of(path)),) if unfinished and path else ())
+    doomed = (Doomed(path, inode_of(path)),) if path and elsewhere and _roots.is_unfinished_copy(path) else ()
+    return dataclasses.replace(aim, doomed=doomed)
 
 
 def _aim_back(state: State, aim: _Aim) -> _Aim:

@@ -472,10 +472,7 @@ def _place_findings(host: Host, state: State, move: Move, request: Request) -> t
         if move.tree == CONTAINERD_ROOT:
             # Debian's makes a directory for its plugins below its usual root, wherever its root is.
             names -= _roots.empty_ones(move.target)
-        if not move.rename:
-            # A crash may have come before the mark of a copy had its name.
-            names.discard(_files.unfinished(_tree.COPY_MARK))
-        if names and (move.rename or _tree.COPY_MARK not in names):
+        if names and (move.rename or not _roots.is_unfinished_copy(move.target)):
             yield Finding(
                 "not-empty",
                 ERROR,

@@ -42,6 +42,13 @@ def empty_ones(path: str) -> set[str]:
     return {name for name in there if not any(files for _top, _names, files in os.walk(os.path.join(path, name)))}
 
 
+def is_unfinished_copy(path: str) -> bool:
+    """Whether a directory has our mark, or nothing but the beginning of one: a crash may have come before it had its name."""
+    path = os.path.realpath(path)
+    names = set(left_there(path))
+    return COPY_MARK in names or names - empty_ones(path) == {_files.unfinished(COPY_MARK)}
+
+
 def _remove_empty(path: str) -> None:
     """Remove a directory that holds no files.
 
@@ -138,4 +145,4 @@ def remove(path: str, inode: tuple[int, int], mountinfo: str) -> None:
         _files.sync_directory(os.path.dirname(path))
 
 
-__all__ = ("KEPT", "empty_ones", "exchange", "exchange_back", "kept_name", "left_there", "remove", "set_aside", "take_back")
+__all__ = ("KEPT", "empty_ones", "exchange", "exchange_back", "is_unfinished_copy", "kept_name", "left_there", "remove", "set_aside", "take_back")

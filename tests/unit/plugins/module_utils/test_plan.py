@@ -457,6 +457,25 @@ def test_what_took_the_place_of_old_data_is_not_removed(moved):
     assert [problem.sentence for problem in problems] == [f"{kept} is not the directory that the move set aside."]
 
 
+UNFINISHED = {
+    "a copy": ([".drydock-copy", "overlay2"], True),
+    "the beginning of its mark": (["..drydock-copy.drydock-new"], True),
+    "somebody's data beside that": (["..drydock-copy.drydock-new", "precious"], False),
+    "somebody's data": (["precious"], False),
+    "nothing": ([], False),
+}
+
+
+@pytest.mark.parametrize(("names", "ours"), UNFINISHED.values(), ids=UNFINISHED)
+def test_only_a_copy_of_ours_is_given_up(on_root, root, names, ours):
+    target = root.parent / "target"
+    target.mkdir()
+    for name in names:
+        (target / name).touch()
+    plan, problems = make_plan(on_root(), Request(path=str(target), state="cancelled"), UNITS, JSON)
+    assert ([one.path for one in plan.doomed], problems) == ([str(target)] if ours else [], [])
+
+
 def test_only_old_data_that_are_still_the_same_begin_the_move_back(moved):
     back, _problems = make_plan(moved, Request(state="restored"), UNITS, JSON)
     assert (back.move.target, back.move.base) == (moved.history[0].origin, moved.history[0].kept)
