@@ -7,7 +7,7 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """Fragments drydock.dockerd.common, drydock.dockerd.common.connection and drydock.dockerd.common.info."""
+    """Fragments drydock.dockerd.common, drydock.dockerd.common.change, drydock.dockerd.common.connection and drydock.dockerd.common.info."""
 
     DOCUMENTATION = r"""
 options:
@@ -90,10 +90,6 @@ options:
     type: str
     choices: [auto, never, always]
     default: auto
-  ready_timeout:
-    description: Seconds that the daemon may take to answer after a start.
-    type: int
-    default: 120
   confirm_timeout:
     description:
       - When tcp addresses, TLS or certificates change, the controller has this many seconds to reach each tcp address over a new connection.
@@ -108,6 +104,19 @@ options:
     type: bool
     default: false
 attributes:
+  diff_mode:
+    description: Shows the files and the steps of a change.
+    support: full
+"""
+
+    # What a module that changes something says; behind the one above, where that is used.
+    CHANGE = r"""
+options:
+  ready_timeout:
+    description: Seconds that the daemon may take to answer after a start.
+    type: int
+    default: 120
+attributes:
   action_group:
     description: Use C(group/drydock.dockerd.all) in C(module_defaults) to set defaults for this module.
     support: full
@@ -116,7 +125,7 @@ attributes:
     description: Can run in check mode without changing anything.
     support: full
   diff_mode:
-    description: Shows the files and the steps of a change.
+    description: Shows the steps of a change.
     support: full
   idempotent:
     description: A second run changes nothing and restarts nothing.

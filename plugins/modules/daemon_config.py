@@ -17,6 +17,7 @@ description:
     is restored and the containers run again.
 extends_documentation_fragment:
   - drydock.dockerd.common
+  - drydock.dockerd.common.change
 """
 
 EXAMPLES = r"""

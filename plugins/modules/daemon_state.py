@@ -13,6 +13,8 @@ author:
 description:
   - A restart notes which containers run, and starts exactly those again, whatever their restart policy.
   - Configuration that would open the API to everybody is not put into force.
+extends_documentation_fragment:
+  - drydock.dockerd.common.change
 options:
   state:
     description:
@@ -26,23 +28,8 @@ options:
     description: Restart or reload although nothing is pending.
     type: bool
     default: false
-  ready_timeout:
-    description: Seconds that the daemon may take to answer after a start.
-    type: int
-    default: 120
 attributes:
-  action_group:
-    description: Use C(group/drydock.dockerd.all) in C(module_defaults) to set defaults for this module.
-    support: full
-    membership: [drydock.dockerd.all]
-  check_mode:
-    description: Can run in check mode without changing anything.
-    support: full
-  diff_mode:
-    description: Shows the steps of a change.
-    support: full
   idempotent:
-    description: A second run changes nothing and restarts nothing.
     support: partial
     details: With O(force) every run restarts or reloads.
 """

@@ -18,6 +18,7 @@ description:
   - Within one file system the move is a rename. Nothing is copied then, and no old data are kept.
 extends_documentation_fragment:
   - drydock.dockerd.common
+  - drydock.dockerd.common.change
 options:
   path:
     description: The data root that is wanted, an absolute path; empty leaves the data where they are.

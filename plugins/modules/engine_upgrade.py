@@ -17,6 +17,8 @@ description:
   - The configuration is held against what the new engine takes before anything is done.
   - Where the new engine does not come up, or lacks something that the old one had, the old packages come back as far as the package manager has them.
   - Knows apt.
+extends_documentation_fragment:
+  - drydock.dockerd.common.change
 options:
   packages:
     description: The engine's packages, that of the daemon first. They have to be installed.
@@ -29,24 +31,6 @@ options:
       - Empty text means what the package manager would choose, of each package.
     type: str
     default: ""
-  ready_timeout:
-    description: Seconds that the daemon may take to answer after the start.
-    type: int
-    default: 120
-attributes:
-  action_group:
-    description: Use C(group/drydock.dockerd.all) in C(module_defaults) to set defaults for this module.
-    support: full
-    membership: [drydock.dockerd.all]
-  check_mode:
-    description: Can run in check mode without changing anything.
-    support: full
-  diff_mode:
-    description: Shows the steps of a change.
-    support: full
-  idempotent:
-    description: A second run changes nothing and restarts nothing.
-    support: full
 """
 
 EXAMPLES = r"""
