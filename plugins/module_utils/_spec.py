@@ -27,17 +27,16 @@ _ASK: dict[str, t.Any] = {
     "allow_insecure": {"type": "bool", "default": False},
 }
 
-# The id of an action plugin's run that follows the worker; not for people.
-RUN: dict[str, t.Any] = {"_run": {"type": "str"}}
+# Of each module that changes something. The id of an action plugin's run that follows the worker is not for people.
+CHANGE: dict[str, t.Any] = {"ready_timeout": {"type": "int", "default": 120}, "_run": {"type": "str"}}
 
 COMMON: dict[str, t.Any] = {
     **_ASK,
     "requests": {"type": "list", "elements": "dict", "options": {**_ASK, "owner": {"type": "str", "required": True}}},
     "restart": {"type": "str", "choices": ["auto", "never", "always"], "default": "auto"},
-    "ready_timeout": {"type": "int", "default": 120},
     "confirm_timeout": {"type": "int", "default": 0},
     "allow_hidden_data": {"type": "bool", "default": False},
-    **RUN,
+    **CHANGE,
 }
 
 
@@ -88,4 +87,4 @@ def _as_list(value: t.Any) -> t.Any:
     return [line.strip() for line in value.splitlines() if line.strip()] if isinstance(value, str) else value
 
 
-__all__ = ("COMMON", "RUN", "to_request")
+__all__ = ("CHANGE", "COMMON", "to_request")

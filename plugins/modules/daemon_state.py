@@ -73,7 +73,7 @@ phases:
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.drydock.dockerd.plugins.module_utils._errors import DrydockError
 from ansible_collections.drydock.dockerd.plugins.module_utils._host import Host
-from ansible_collections.drydock.dockerd.plugins.module_utils._spec import RUN
+from ansible_collections.drydock.dockerd.plugins.module_utils._spec import CHANGE
 from ansible_collections.drydock.dockerd.plugins.module_utils._state import ensure
 
 
@@ -82,8 +82,7 @@ def main() -> None:
         argument_spec={
             "state": {"type": "str", "choices": ["started", "stopped", "reloaded", "restarted"], "required": True},
             "force": {"type": "bool", "default": False},
-            "ready_timeout": {"type": "int", "default": 120},
-            **RUN,
+            **CHANGE,
         },
         supports_check_mode=True,
     )

@@ -85,7 +85,7 @@ phases:
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.drydock.dockerd.plugins.module_utils._errors import DrydockError
 from ansible_collections.drydock.dockerd.plugins.module_utils._host import Host
-from ansible_collections.drydock.dockerd.plugins.module_utils._spec import RUN
+from ansible_collections.drydock.dockerd.plugins.module_utils._spec import CHANGE
 from ansible_collections.drydock.dockerd.plugins.module_utils._upgrade import upgrade
 
 
@@ -94,8 +94,7 @@ def main() -> None:
         argument_spec={
             "packages": {"type": "list", "elements": "str", "required": True},
             "version": {"type": "str", "default": ""},
-            "ready_timeout": {"type": "int", "default": 120},
-            **RUN,
+            **CHANGE,
         },
         supports_check_mode=True,
     )

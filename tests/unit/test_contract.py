@@ -111,7 +111,7 @@ def test_options_of_a_module_are_documented_as_they_are(module, monkeypatch):
 
 
 def test_options_that_modules_share_are_documented_as_they_are():
-    options = yaml.safe_load(ModuleDocFragment.DOCUMENTATION)["options"]
+    options = {name: option for text in (ModuleDocFragment.DOCUMENTATION, ModuleDocFragment.CHANGE) for name, option in yaml.safe_load(text)["options"].items()}
     assert contract(COMMON, "options") == contract(options, "suboptions")
 
 
@@ -124,11 +124,13 @@ def test_a_module_is_documented_under_its_own_name(module):
 
 
 def attributes(module):
-    """A module's attributes, its own joined with those of the fragments."""
+    """A module's attributes, its own joined with those of the fragments: what stands first counts."""
     own, _options = documentation(module)
-    found = dict(own.get("attributes") or {})
-    for name in own.get("extends_documentation_fragment", []):
-        found.update(yaml.safe_load(getattr(ModuleDocFragment, (name.split(".")[3:] or ["documentation"])[0].upper())).get("attributes", {}))
+    texts = [getattr(ModuleDocFragment, (name.split(".")[3:] or ["documentation"])[0].upper()) for name in own.get("extends_documentation_fragment", [])]
+    found: dict[str, dict] = {}
+    for one in (own, *map(yaml.safe_load, texts)):
+        for name, says in (one.get("attributes") or {}).items():
+            found[name] = {**says, **found.get(name, {})}
     return found
 
 
