@@ -73,13 +73,18 @@ def specification(module, monkeypatch):
     return caught.value.args[0]
 
 
+def fragments(own):
+    """Those that a module's own documentation extends, in its order."""
+    names = own.get("extends_documentation_fragment", [])
+    assert [name for name in names if not name.startswith("drydock.dockerd.common")] == []
+    return [yaml.safe_load(getattr(ModuleDocFragment, (name.split(".")[3:] or ["documentation"])[0].upper())) for name in names]
+
+
 def documentation(module):
     """A module's own documentation, its options joined with those of the fragments."""
     own = yaml.safe_load(module.DOCUMENTATION)
     options = dict(own.get("options") or {})
-    for name in own.get("extends_documentation_fragment", []):
-        assert name.startswith("drydock.dockerd.common")
-        fragment = yaml.safe_load(getattr(ModuleDocFragment, (name.split(".")[3:] or ["documentation"])[0].upper()))
+    for fragment in fragments(own):
         options.update(fragment.get("options") or {})
     return own, options
 
@@ -126,9 +131,8 @@ def test_a_module_is_documented_under_its_own_name(module):
 def attributes(module):
     """A module's attributes, its own joined with those of the fragments: what stands first counts."""
     own, _options = documentation(module)
-    texts = [getattr(ModuleDocFragment, (name.split(".")[3:] or ["documentation"])[0].upper()) for name in own.get("extends_documentation_fragment", [])]
     found: dict[str, dict] = {}
-    for one in (own, *map(yaml.safe_load, texts)):
+    for one in (own, *fragments(own)):
         for name, says in (one.get("attributes") or {}).items():
             found[name] = {**says, **found.get(name, {})}
     return found
