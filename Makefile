@@ -53,8 +53,8 @@ changelog: setup ## take changelogs/fragments into CHANGELOG.md
 ecosystem: setup ## the collection as others take it: tarball, Galaxy's importer, ansible-test sanity, other Pythons, the oldest and the newest ansible-core
 	@python3 tests/run.py galaxy site importer sanity target:3.9 target:3.14 controller:2.16 controller:2.21
 
-unit: setup ## the unit tests only
-	@python3 tests/run.py unit
+unit: setup ## the unit tests only; TEST=tests/unit/.../test_mounts.py for one file, with ::test_it for one test
+	@python3 tests/run.py 'unit$(if $(TEST),:$(TEST))'
 
 mutants: setup ## take out one protection at a time: a test has to fail each time; NAME=no-log-sync for one
 	@python3 tests/mutants $(NAME)

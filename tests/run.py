@@ -6,7 +6,7 @@
 
     run.py              every part once, without what is marked as 'extra': the same on one engine more, or at one step more
     run.py --all        with it, and the mutants, ansible-lint for the tests' playbooks, and the matrix of engines
-    run.py PART ...     these parts, with it
+    run.py PART ...     these parts, with it; unit:FILE is one file of the unit tests, or a test of it by pytest's id
 
 Parts run two at a time, those without tests first: they tell soonest, and lab hosts need the images, which are built meanwhile. (Three
 at a time are too much for tests that strike at one moment.) Beside them, one at a time, run those that mostly wait, and then what other
@@ -24,6 +24,7 @@ import contextlib
 import dataclasses
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -112,7 +113,7 @@ def parts() -> list[Part]:
         Part("changelog", ("sh", "-c", CHANGELOG)),
         Part("readmes", ("python3", "tests/readmes.py", "--check")),
         # 'make mutants' takes its time; code that has changed under a patch is told at once.
-        Part("patches", ("sh", "-c", "git apply --check tests/mutants/*.patch")),
+        Part("patches", ("sh", "-c", "git apply --check tests/mutants/*/*.patch")),
         Part("mypy", ("mypy", "--cache-dir", ".cache/mypy")),
         Part("shellcheck", ("sh", "-c", "git ls-files -z '*.sh' .ci/run | xargs -0 shellcheck --external-sources")),
         Part("antsibull-docs", ("antsibull-docs", "lint-collection-docs", "--plugin-docs", "--validate-collection-refs=self", ".")),
@@ -133,8 +134,8 @@ def parts() -> list[Part]:
 
 def run(part: Part) -> tuple[str, int, int]:
     """Run a part; returns how it went, and how many tests passed and failed."""
-    log = LOGS / f"{part.name.replace(':', '-')}.log"
-    reports = LOGS / f"{part.name.replace(':', '-')}.reports"
+    name = re.sub(r"[^\w.-]+", "-", part.name)
+    log, reports = LOGS / f"{name}.log", LOGS / f"{name}.reports"
     reports.mkdir(parents=True, exist_ok=True)
     for old in reports.iterdir():
         old.unlink()
@@ -247,7 +248,7 @@ def timed(part: Part) -> tuple[str, float, str, int, int]:
 
 
 def main(arguments: list[str]) -> int:
-    known = [*parts(), *more()]
+    known = [*parts(), *more(), *(Part(one, ("pytest", "-q", one[len("unit:") :]), has_tests=True) for one in arguments if one.startswith("unit:"))]
     names = [one for one in arguments if not one.startswith("--")]
     unknown = set(names) - {part.name for part in known}
     if unknown:

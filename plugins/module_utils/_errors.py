@@ -55,4 +55,21 @@ def wrapping(cause: Exception, id: str, sentence: str, hint: str = "") -> Drydoc
     return DrydockError((cause.id if isinstance(cause, DrydockError) else "") or id, sentence, hint)
 
 
-__all__ = ("CommandFailed", "DrydockError", "EngineError", "Refused", "message", "wrapping")
+def format_bytes(count: float) -> str:
+    """Bytes for people."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < 1024:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} TiB"
+
+
+__all__ = (
+    "CommandFailed",
+    "DrydockError",
+    "EngineError",
+    "Refused",
+    "format_bytes",
+    "message",
+    "wrapping",
+)

@@ -101,8 +101,10 @@ import time
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.drydock.dockerd.plugins.module_utils import _archive, _endpoint
-from ansible_collections.drydock.dockerd.plugins.module_utils._engine import Engine
+from ansible_collections.drydock.dockerd.plugins.module_utils._endpoint import connection
+from ansible_collections.drydock.dockerd.plugins.module_utils._endpoint.containers import describe_containers, images_of, names_of, unsettled
+from ansible_collections.drydock.dockerd.plugins.module_utils._engine.api import Engine
+from ansible_collections.drydock.dockerd.plugins.module_utils._engine.image_archive import archive_contents
 from ansible_collections.drydock.dockerd.plugins.module_utils._errors import DrydockError
 
 SPEC: dict[str, t.Any] = {
@@ -110,24 +112,24 @@ SPEC: dict[str, t.Any] = {
     "log_lines": {"type": "int", "default": 0},
     "settle_time": {"type": "int", "default": 0},
     "archives": {"type": "list", "elements": "path", "default": []},
-    **_endpoint.OPTIONS,
+    **connection.OPTIONS,
 }
 
 
 def settled(engine: Engine, params: t.Mapping[str, t.Any], may_wait: bool) -> list[dict[str, t.Any]]:
     """The containers, once each has run for the settle time."""
-    found = _endpoint.describe(engine, params["names"], params["log_lines"])
-    rest = _endpoint.unsettled(found, engine.get("/info")["SystemTime"], params["settle_time"]) if may_wait else 0
+    found = describe_containers(engine, params["names"], params["log_lines"])
+    rest = unsettled(found, engine.get("/info")["SystemTime"], params["settle_time"]) if may_wait else 0
     if rest <= 0:
         return found
     time.sleep(rest)
-    return _endpoint.describe(engine, params["names"], params["log_lines"])
+    return describe_containers(engine, params["names"], params["log_lines"])
 
 
 def read_archive(path: str) -> dict[str, t.Any]:
     """An archive's contents, or why there are none."""
     try:
-        return {"images": _archive.contents(path)}
+        return {"images": archive_contents(path)}
     except DrydockError as exc:
         return {"images": [], "error": str(exc)}
 
@@ -135,11 +137,11 @@ def read_archive(path: str) -> dict[str, t.Any]:
 def main() -> None:
     module = AnsibleModule(argument_spec=SPEC, supports_check_mode=True)
     try:
-        engine = _endpoint.engine_of(module.params)
+        engine = connection.engine_of(module.params)
         found = {
             "containers": settled(engine, module.params, not module.check_mode),
-            "images": _endpoint.images(engine),
-            **_endpoint.names_of(engine),
+            "images": images_of(engine),
+            **names_of(engine),
         }
     except DrydockError as exc:
         module.fail_json(msg=str(exc))

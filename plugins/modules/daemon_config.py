@@ -97,16 +97,16 @@ phases:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.drydock.dockerd.plugins.module_utils._change import change
 from ansible_collections.drydock.dockerd.plugins.module_utils._errors import DrydockError
-from ansible_collections.drydock.dockerd.plugins.module_utils._host import Host
-from ansible_collections.drydock.dockerd.plugins.module_utils._spec import COMMON, to_request
+from ansible_collections.drydock.dockerd.plugins.module_utils._host.host import Host
+from ansible_collections.drydock.dockerd.plugins.module_utils._operation.change import ConfigChange
+from ansible_collections.drydock.dockerd.plugins.module_utils._plan.argument_spec import COMMON, to_request
 
 
 def main() -> None:
     module = AnsibleModule(argument_spec=COMMON, supports_check_mode=True)
     try:
-        result = change(Host(), to_request(module.params), "daemon_config", module.check_mode, module.params["_run"] or "")
+        result = ConfigChange(Host(), module.check_mode, module.params["_run"] or "", to_request(module.params)).run()
     except DrydockError as exc:
         module.fail_json(msg=str(exc))
     module.exit_json(**result)

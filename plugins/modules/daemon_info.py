@@ -183,12 +183,12 @@ dockerd:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.drydock.dockerd.plugins.module_utils._engine import Engine
+from ansible_collections.drydock.dockerd.plugins.module_utils._engine.api import Engine
+from ansible_collections.drydock.dockerd.plugins.module_utils._engine.container_logs import last_lines
 from ansible_collections.drydock.dockerd.plugins.module_utils._errors import DrydockError
-from ansible_collections.drydock.dockerd.plugins.module_utils._host import Host
-from ansible_collections.drydock.dockerd.plugins.module_utils._info import describe, look_around
-from ansible_collections.drydock.dockerd.plugins.module_utils._observe import observe
-from ansible_collections.drydock.dockerd.plugins.module_utils._output import last_lines
+from ansible_collections.drydock.dockerd.plugins.module_utils._host.host import Host
+from ansible_collections.drydock.dockerd.plugins.module_utils._observe.info import describe, look_around
+from ansible_collections.drydock.dockerd.plugins.module_utils._observe.state import observe
 
 
 def main() -> None:

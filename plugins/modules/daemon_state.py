@@ -72,9 +72,9 @@ phases:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.drydock.dockerd.plugins.module_utils._errors import DrydockError
-from ansible_collections.drydock.dockerd.plugins.module_utils._host import Host
-from ansible_collections.drydock.dockerd.plugins.module_utils._spec import CHANGE
-from ansible_collections.drydock.dockerd.plugins.module_utils._state import ensure
+from ansible_collections.drydock.dockerd.plugins.module_utils._host.host import Host
+from ansible_collections.drydock.dockerd.plugins.module_utils._operation.daemon_state import StateChange
+from ansible_collections.drydock.dockerd.plugins.module_utils._plan.argument_spec import CHANGE
 
 
 def main() -> None:
@@ -88,7 +88,7 @@ def main() -> None:
     )
     params = module.params
     try:
-        result = ensure(Host(), params["state"], params["force"], params["ready_timeout"], module.check_mode, params["_run"] or "")
+        result = StateChange(Host(), module.check_mode, params["_run"] or "", params["state"], params["force"], params["ready_timeout"]).run()
     except DrydockError as exc:
         module.fail_json(msg=str(exc))
     module.exit_json(**result)

@@ -195,10 +195,10 @@ forecast:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.drydock.dockerd.plugins.module_utils._change import change
 from ansible_collections.drydock.dockerd.plugins.module_utils._errors import DrydockError
-from ansible_collections.drydock.dockerd.plugins.module_utils._host import Host
-from ansible_collections.drydock.dockerd.plugins.module_utils._spec import COMMON, to_request
+from ansible_collections.drydock.dockerd.plugins.module_utils._host.host import Host
+from ansible_collections.drydock.dockerd.plugins.module_utils._operation.change import DataRootChange
+from ansible_collections.drydock.dockerd.plugins.module_utils._plan.argument_spec import COMMON, to_request
 
 
 def main() -> None:
@@ -218,7 +218,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     try:
-        result = change(Host(), to_request(module.params), "data_root", module.check_mode, module.params["_run"] or "")
+        result = DataRootChange(Host(), module.check_mode, module.params["_run"] or "", to_request(module.params)).run()
     except DrydockError as exc:
         module.fail_json(msg=str(exc))
     module.exit_json(**result)

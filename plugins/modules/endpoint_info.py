@@ -132,14 +132,14 @@ turned_away_without_certificate:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.drydock.dockerd.plugins.module_utils import _endpoint, _look
+from ansible_collections.drydock.dockerd.plugins.module_utils._endpoint import connection, diagnosis
 from ansible_collections.drydock.dockerd.plugins.module_utils._errors import DrydockError
 
 
 def main() -> None:
-    module = AnsibleModule(argument_spec=_endpoint.OPTIONS, supports_check_mode=True)
+    module = AnsibleModule(argument_spec=connection.OPTIONS, supports_check_mode=True)
     try:
-        found = _look.look(module.params)
+        found = diagnosis.describe_endpoint(module.params)
     except DrydockError as exc:
         module.fail_json(msg=str(exc))
     module.exit_json(changed=False, **found)

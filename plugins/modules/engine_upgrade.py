@@ -84,9 +84,9 @@ phases:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.drydock.dockerd.plugins.module_utils._errors import DrydockError
-from ansible_collections.drydock.dockerd.plugins.module_utils._host import Host
-from ansible_collections.drydock.dockerd.plugins.module_utils._spec import CHANGE
-from ansible_collections.drydock.dockerd.plugins.module_utils._upgrade import upgrade
+from ansible_collections.drydock.dockerd.plugins.module_utils._host.host import Host
+from ansible_collections.drydock.dockerd.plugins.module_utils._operation.upgrade import EngineUpgrade
+from ansible_collections.drydock.dockerd.plugins.module_utils._plan.argument_spec import CHANGE
 
 
 def main() -> None:
@@ -100,7 +100,7 @@ def main() -> None:
     )
     params = module.params
     try:
-        result = upgrade(Host(), params["packages"], params["version"], params["ready_timeout"], module.check_mode, params["_run"] or "")
+        result = EngineUpgrade(Host(), module.check_mode, params["_run"] or "", params["packages"], params["version"], params["ready_timeout"]).run()
     except DrydockError as exc:
         module.fail_json(msg=str(exc))
     module.exit_json(**result)

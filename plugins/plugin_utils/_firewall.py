@@ -10,7 +10,7 @@ from __future__ import annotations
 import ipaddress
 import typing as t
 
-from ansible_collections.drydock.dockerd.plugins.module_utils import _addresses
+from ansible_collections.drydock.dockerd.plugins.module_utils._engine.addresses import known_addresses
 from ansible_collections.drydock.dockerd.plugins.module_utils._errors import DrydockError, message
 from ansible_collections.drydock.dockerd.plugins.plugin_utils._survey import lines
 
@@ -32,7 +32,7 @@ def plan(sources: t.Any, hosts: t.Sequence[str]) -> dict[str, t.Any]:
             networks.append(_network(text))
     except DrydockError as exc:
         refusals.append(str(exc))
-    ports = sorted({one.port for one in _addresses.known(hosts) if one.scheme == "tcp"}) if networks else []
+    ports = sorted({one.port for one in known_addresses(hosts) if one.scheme == "tcp"}) if networks else []
     if networks and not ports:
         sentence = "docker_listen_allowed_sources is given, but docker_listen_addresses has no tcp address to guard."
         refusals.append(message("variables-clash", sentence, "Leave it out."))

@@ -19,7 +19,7 @@ import uuid
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible_collections.drydock.dockerd.plugins.module_utils._errors import message
-from ansible_collections.drydock.dockerd.plugins.plugin_utils import _pace
+from ansible_collections.drydock.dockerd.plugins.plugin_utils import _progress_throttle, _roles
 
 # How long nobody may be reached before the task gives up (the worker does not), and how long to wait between attempts, in seconds.
 _PATIENCE, _PAUSE = 600, 2
@@ -32,24 +32,31 @@ _CUT_SHORT = ("deserializ", "MODULE FAILURE", "Module result", "closed by remote
 _LOCKED = "is under way"
 
 
-class FollowingActionModule(ActionBase):
+# Ansible ships no types, so its base class is Any.
+class FollowingActionModule(ActionBase):  # type: ignore[misc]
     """Runs a module of the collection; where that leaves a worker behind, follows it and shows what it says."""
 
     MODULE = ""
     _name = "host"
-    _pace = _pace.Pace(1)
+    _pace = _progress_throttle.Pace(1)
     _supports_check_mode = True
     _supports_diff = True
     _supports_async = True
     _requires_connection = True
 
     def run_module(self, args: dict[str, t.Any], task_vars: dict[str, t.Any] | None) -> dict[str, t.Any]:
-        """Run the module to its end and its worker's."""
+        """Run the module to its end and its worker's; what it says to the user of a role is in the role's words."""
+        return _roles.retold(self._run_to_its_end(args, task_vars), self._words)
+
+    def _words(self, text: str) -> str:
+        return _roles.in_role_words(text) if _roles.is_of_a_role(self._task) else text
+
+    def _run_to_its_end(self, args: dict[str, t.Any], task_vars: dict[str, t.Any] | None) -> dict[str, t.Any]:
         # A task with async is polled by Ansible itself: the module then waits for its worker.
         if self._task.async_val or self._task.check_mode:
-            return self._execute_module(module_name=f"drydock.dockerd.{self.MODULE}", module_args=args, task_vars=task_vars, wrap_async=self._task.async_val)
+            return self._call_module(args, task_vars, wrap_async=self._task.async_val)
         self._name = str((task_vars or {}).get("inventory_hostname", "host"))
-        self._pace = _pace.Pace(_pace.together(task_vars or {}))
+        self._pace = _progress_throttle.Pace(_progress_throttle.together(task_vars or {}))
         # A host that cannot be reached at all is Ansible's to tell.
         self._low_level_execute_command("true", sudoable=False)
         run = {"_run": uuid.uuid4().hex}
@@ -63,12 +70,16 @@ class FollowingActionModule(ActionBase):
             if not result["attached"]:
                 return self._end(result["follow"], end)
 
+    def _call_module(self, args: dict[str, t.Any], task_vars: dict[str, t.Any] | None, **options: t.Any) -> dict[str, t.Any]:
+        result: dict[str, t.Any] = self._execute_module(module_name=f"drydock.dockerd.{self.MODULE}", module_args=args, task_vars=task_vars, **options)
+        return result
+
     def _start(self, args: dict[str, t.Any], task_vars: dict[str, t.Any] | None) -> dict[str, t.Any]:
         """Run the module; over a connection that drops, again: the module knows its run, and begins nothing twice."""
         patience, failures = _Patience(), 0
         while True:
             try:
-                result = self._execute_module(module_name=f"drydock.dockerd.{self.MODULE}", module_args=args, task_vars=task_vars)
+                result = self._call_module(args, task_vars)
                 words = str(result.get("msg")) if result.get("failed") else ""
                 if failures and _LOCKED in words:
                     # By the module of the attempt before. This answer came through whole, so the connection drops again and again.
@@ -93,7 +104,7 @@ class FollowingActionModule(ActionBase):
         while True:
             try:
                 answer = self._low_level_execute_command(f"{command} news {offset}")
-                news = json.loads(answer["stdout"].strip().splitlines()[-1])
+                news: dict[str, t.Any] = json.loads(answer["stdout"].strip().splitlines()[-1])
             except (AnsibleError, ValueError, IndexError) as exc:
                 patience.lost(str(exc))
                 self._reconnect(patience)
@@ -105,12 +116,13 @@ class FollowingActionModule(ActionBase):
             if news["confirm"]:
                 self._confirm(command, **news["confirm"])
             if not news["active"]:
-                return news["end"]
+                end: dict[str, t.Any] = news["end"]
+                return end
 
     def _confirm(self, command: str, addresses: list[str], certificate: str) -> None:
         """Reach the changed addresses from here; what cannot be reached is tried again with the next news, as long as the worker waits."""
         # Here, because few plays need it: Ansible compiles what it loads from a collection anew in each of them.
-        from ansible_collections.drydock.dockerd.plugins.module_utils._confirm import reach
+        from ansible_collections.drydock.dockerd.plugins.module_utils._endpoint.reach import reach
 
         host = self._play_context.remote_addr or self._name
         for address in addresses:
@@ -143,14 +155,14 @@ class FollowingActionModule(ActionBase):
 
     def _say(self, line: str) -> None:
         if not self._task.no_log:
-            self._display.display(f"{self._name}: {line}")
+            self._display.display(f"{self._name}: {self._words(line)}")
 
 
 class PlainActionModule(FollowingActionModule):
     """Runs the module with the arguments that it was given."""
 
     def run(self, tmp: t.Any = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
-        result = super().run(tmp, task_vars)
+        result: dict[str, t.Any] = super().run(tmp, task_vars)
         result.update(self.run_module(dict(self._task.args), task_vars))
         return result
 

@@ -16,7 +16,7 @@ import hashlib
 import typing as t
 
 import jinja2
-from ansible_collections.drydock.dockerd.plugins.module_utils._tree import human
+from ansible_collections.drydock.dockerd.plugins.module_utils._errors import format_bytes
 
 SCRIPT = "report.js"
 
@@ -28,7 +28,7 @@ def render(data: t.Mapping[str, t.Any], templates: str) -> str:
     """
     loader = jinja2.FileSystemLoader(templates)
     environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(bytes=human, seconds=seconds, day=day, moment=moment, width=width)
+    environment.filters.update(bytes=format_bytes, seconds=seconds, day=day, moment=moment, width=width)
     source, _path, _fresh = loader.get_source(environment, SCRIPT)
     # The page's policy runs this script and nothing else, whatever may have got into the page.
     digest = base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()

@@ -14,6 +14,7 @@ import typing as t
 from ansible.errors import AnsibleActionFail
 from ansible_collections.drydock.dockerd.plugins.module_utils._errors import message
 from ansible_collections.drydock.dockerd.plugins.plugin_utils._follow import FollowingActionModule
+from ansible_collections.drydock.dockerd.plugins.plugin_utils._roles import PATHS
 
 try:
     from ansible.template import trust_as_template
@@ -24,19 +25,16 @@ except ImportError:
 # Filled in on the host, under its lock: only there the unit's own command, the data root's marker and its mount are known for certain.
 _NAMES = ("dockerd_command", "data_root_marker", "data_root_mount", "containerd_command", "containerd_marker", "containerd_mount")
 PLACEHOLDERS = {name: f"@{name}@" for name in _NAMES}
-# What module arguments are called in the roles, and what stands for them where only the host knows it.
-_PATHS = {"path": ("docker_data_root_path", "@data_root@"), "containerd_path": ("docker_data_root_containerd_path", "@containerd_root@")}
-_OURS = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
 class RenderingActionModule(FollowingActionModule):
     """Runs the module of the same name with every template rendered and every empty answer left out."""
 
     def run(self, tmp: t.Any = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
-        result = super().run(tmp, task_vars)
+        result: dict[str, t.Any] = super().run(tmp, task_vars)
         variables = dict(task_vars or {})
         args = given(without_empty(self._task.args))
-        for option, (variable, placeholder) in _PATHS.items():
+        for option, (variable, placeholder) in PATHS.items():
             path = str(args.pop(option, None) or "").strip()
             if path:
                 args[option] = path
@@ -103,9 +101,4 @@ def given(options: dict[str, t.Any]) -> dict[str, t.Any]:
     return {key: value for key, value in options.items() if value is not None}
 
 
-def role_template(role: str, name: str) -> str:
-    """A template of one of the collection's own roles."""
-    return os.path.join(_OURS, "roles", role, "templates", name)
-
-
-__all__ = ("RenderingActionModule", "given", "role_template", "without_empty")
+__all__ = ("RenderingActionModule", "given", "without_empty")

@@ -14,13 +14,13 @@ import base64
 import datetime
 import json
 import math
+import pathlib
 import typing as t
 
-from ansible_collections.drydock.dockerd.plugins.module_utils import _addresses
-from ansible_collections.drydock.dockerd.plugins.module_utils._errors import DrydockError, message
-from ansible_collections.drydock.dockerd.plugins.module_utils._moments import seconds
-from ansible_collections.drydock.dockerd.plugins.module_utils._mounts import is_below
-from ansible_collections.drydock.dockerd.plugins.module_utils._tree import human
+from ansible_collections.drydock.dockerd.plugins.module_utils._engine.addresses import parse_address
+from ansible_collections.drydock.dockerd.plugins.module_utils._engine.timestamps import seconds
+from ansible_collections.drydock.dockerd.plugins.module_utils._errors import DrydockError, format_bytes, message
+from ansible_collections.drydock.dockerd.plugins.plugin_utils._roles import in_role_words
 
 Tree = t.Dict[str, t.Any]
 
@@ -62,7 +62,7 @@ def _is_asked(one: Tree) -> bool:
 
 
 def _reached(address: str) -> str:
-    parsed = _addresses.parse(address)
+    parsed = parse_address(address)
     # dockerd that listens on all addresses of IPv6 does so on those of IPv4, too.
     return f"tcp://127.0.0.1:{parsed.port}" if parsed.unspecified else address
 
@@ -89,7 +89,7 @@ def newest(last: str, found: Tree) -> Tree:
     :param last: its JSON in base64, as it was read; empty where there was none.
     """
     try:
-        before = json.loads(base64.b64decode(last))
+        before: Tree = json.loads(base64.b64decode(last))
         if before["schema"] == SCHEMA and _gist(before) == _gist(found) and _are_close(_percents(before), _percents(found)):
             return before
     except (ValueError, KeyError, TypeError):
@@ -172,8 +172,8 @@ def describe(name: str, look: Tree, asked: Tree) -> Tree:
 
 
 def _without_look(look: Tree) -> Tree:
-    # ansible-core from 2.19 on begins each message so.
-    words = " ".join(str(look.get("msg", "")).split()).replace("Task failed: ", "", 1)[:_WORDS_OF_A_FAILURE]
+    # ansible-core from 2.19 on begins each message so. No action plugin has told it in the role's words.
+    words = " ".join(in_role_words(str(look.get("msg", ""))).split()).replace("Task failed: ", "", 1)[:_WORDS_OF_A_FAILURE]
     if look.get("unreachable"):
         state, text = "unreachable", f"It could not be reached. {words}"
     elif look:
@@ -212,7 +212,7 @@ def _safety(one: Tree, answer: Tree) -> str:
         return "tls"
     if turned_away is None:
         return "unclear" if one["purpose"] == "api" else "other"
-    if _addresses.parse(one["address"]).loopback:
+    if parse_address(one["address"]).loopback:
         return "plain_local"
     return "tls_open" if answer.get("tls") else "plain_open"
 
@@ -342,7 +342,7 @@ def gain(host: Tree) -> Tree | None:
     """What a move of the data root to the best of the other disks would bring; None where there is no such move."""
     root = host["data_root"]
     home = next((one for one in host["disks"] if one["point"] == root["point"]), None)
-    if home is None or not root["bytes"] or is_below(home["point"], root["path"]):
+    if home is None or not root["bytes"] or pathlib.PurePosixPath(home["point"]).is_relative_to(root["path"]):
         return None
     # It was moved here, and there is room.
     if host["move"] and any(one["target"] == root["path"] for one in host["move"]["trees"]) and home["used_percent"] < _FILLING:
@@ -419,7 +419,7 @@ def _about_disks(host: Tree) -> t.Iterator[Tree]:
         if one["holds"] and one["used_percent"] >= _FILLING:
             text = f"{one['point']} is {one['used_percent']}% full."
             if host["gain"] and one["point"] == host["gain"]["source"]:
-                text += f" A move to {host['gain']['target']} would free {human(host['gain']['frees_bytes'])}."
+                text += f" A move to {host['gain']['target']} would free {format_bytes(host['gain']['frees_bytes'])}."
             yield _reason(ACT if one["used_percent"] >= _FULL else WATCH, "disk", text)
 
 

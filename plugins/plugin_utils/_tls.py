@@ -11,7 +11,7 @@ import ipaddress
 import re
 import typing as t
 
-from ansible_collections.drydock.dockerd.plugins.module_utils import _addresses
+from ansible_collections.drydock.dockerd.plugins.module_utils._engine.addresses import Address, parse_address
 from ansible_collections.drydock.dockerd.plugins.module_utils._errors import DrydockError, message
 from ansible_collections.drydock.dockerd.plugins.plugin_utils._survey import lines
 
@@ -42,10 +42,10 @@ def names(asked: t.Any, listens: t.Any, facts: t.Mapping[str, t.Any], known: t.I
     return list(dict.fromkeys(one for one in map(_alternative_name, found) if one))
 
 
-def _parse(text: str) -> _addresses.Address | None:
+def _parse(text: str) -> Address | None:
     """An address that dockerd cannot serve is refused by role docker_listen, not here."""
     try:
-        return _addresses.parse(text)
+        return parse_address(text)
     except DrydockError:
         return None
 

@@ -4,7 +4,7 @@
 
 """Take one protection out at a time, and see the test fail that is there for it.
 
-    mutants              every patch in this directory
+    mutants              every patch in the folders here, one for each subject
     mutants NAME ...     these, without their .patch
 
 A patch says above its diff which protection it takes out and, behind 'Test:', which test then has to fail. It is applied to a copy of
@@ -180,7 +180,7 @@ def judged(benches: list[Bench], mutants: list[Mutant]) -> t.Iterator[tuple[Muta
 
 def main(names: list[str]) -> int:
     """Try the named mutants, or all of them."""
-    mutants = [read(path) for path in sorted(HERE.glob("*.patch")) if not names or path.stem in names]
+    mutants = [read(path) for path in sorted(HERE.rglob("*.patch")) if not names or path.stem in names]
     unknown = set(names) - {mutant.name for mutant in mutants}
     if unknown or not mutants:
         sys.exit(f"There is no such mutant: {', '.join(sorted(unknown)) or 'none at all'}.")

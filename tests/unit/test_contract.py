@@ -12,7 +12,7 @@ import re
 import pytest
 import yaml
 from ansible_collections.drydock.dockerd.plugins.doc_fragments.common import ModuleDocFragment
-from ansible_collections.drydock.dockerd.plugins.module_utils._spec import COMMON
+from ansible_collections.drydock.dockerd.plugins.module_utils._plan.argument_spec import COMMON
 
 ROOT = pathlib.Path(__file__).parents[2]
 PACKAGE = "ansible_collections.drydock.dockerd"

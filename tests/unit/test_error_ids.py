@@ -24,13 +24,13 @@ AT_THE_END = re.compile(r"\S \[([a-z]+(?:-[a-z]+)*)\]$")
 LITERAL = re.compile(r""""([^"]*)"|'([^']*)'""")
 # What is called with an id of its own, and what hands one on: which argument it is.
 ERRORS = {"DrydockError": 0, "CommandFailed": 0, "EngineError": 0}
-CALLS = {**ERRORS, "Finding": 0, "message": 0, "wrapping": 1, "_wait": 0}
+CALLS = {**ERRORS, "Finding": 0, "message": 0, "wrapping": 1, "wait": 0}
 # An error that joins others has none.
 JOINING = {"Refused"}
 # They make an error with an id that they were given.
-HANDING_ON = {"_error_of", "_wait", "wrapping"}
-# They hand on ids with a sentence and a hint, from which _preflight.py makes findings.
-GIVING = {"_keys.py": "key-", "_certificates.py": "tls-"}
+HANDING_ON = {"error_of", "wait", "wrapping"}
+# They hand on ids with a sentence and a hint, from which package _preflight makes findings.
+GIVING = {"options.py": "key-", "certificates.py": "tls-"}
 
 
 def nodes() -> t.Iterator[tuple[pathlib.Path, str, ast.AST]]:

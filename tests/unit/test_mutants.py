@@ -50,7 +50,7 @@ def test_a_patch_names_its_test_above_its_diff(tool, tmp_path):
 
 
 def test_every_patch_can_be_read(tool):
-    patches = sorted(MUTANTS.glob("*.patch"))
+    patches = sorted(MUTANTS.rglob("*.patch"))
     assert len(patches) > 100
     for patch in patches:
         assert tool.read(patch).test.startswith("tests/unit/")

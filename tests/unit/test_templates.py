@@ -10,7 +10,7 @@ import subprocess
 
 import jinja2
 import pytest
-from ansible_collections.drydock.dockerd.plugins.module_utils import _unit
+from ansible_collections.drydock.dockerd.plugins.module_utils._service import unit_file
 
 TEMPLATES = pathlib.Path(__file__).resolve().parents[2] / "roles"
 UNITS = TEMPLATES / "docker_data_root/templates/etc/systemd/system"
@@ -32,13 +32,13 @@ def test_the_daemon_starts_only_where_its_marker_is(tmp_path: pathlib.Path, name
     marker = ".drydock-root-1"
     variables = {path: str(tmp_path), f"{prefix}_marker": marker, f"{prefix}_mount": "mnt.mount", "containerd_command": "containerd --debug"}
     text = jinja2.Template((UNITS / name).read_text(), undefined=jinja2.StrictUndefined).render(variables)
-    assert (_unit.values([text], "Unit", "Wants"), _unit.values([text], "Unit", "After")) == (["mnt.mount"], ["mnt.mount"])
-    (command,) = _unit.values([text], "Service", "ExecStartPre")
+    assert (unit_file.values([text], "Unit", "Wants"), unit_file.values([text], "Unit", "After")) == (["mnt.mount"], ["mnt.mount"])
+    (command,) = unit_file.values([text], "Service", "ExecStartPre")
     starts = [f"containerd --debug --root {tmp_path}"] if name.startswith("containerd") else []
-    assert _unit.values([text], "Service", "ExecStart") == starts
+    assert unit_file.values([text], "Service", "ExecStart") == starts
 
     def start() -> subprocess.CompletedProcess[str]:
-        return subprocess.run(_unit.split(command), capture_output=True, text=True, check=False)
+        return subprocess.run(unit_file.split(command), capture_output=True, text=True, check=False)
 
     (tmp_path / ".drydock-root-2").touch()
     wrong = start()

@@ -99,6 +99,8 @@ def test_killed_host_comes_up_on_a_complete_root_and_the_next_run_finishes(host:
     assert now["containers"]["beat"]["state"] == "running"
     assert host.file("/var/lib/drydock/dockerd/journal").exists is committed
 
+    if step == "finish":
+        every_module_tells_of_the_interrupted_change(host)
     again = run_module(host, to(new))
     assert not again["failed"], again["msg"]
     # As after any boot, these stay down until somebody starts them; here the test does.
@@ -106,6 +108,21 @@ def test_killed_host_comes_up_on_a_complete_root_and_the_next_run_finishes(host:
     now = snapshot(host)
     assert now["root"] == new
     assert_all_is_there(now, before)
+
+
+def every_module_tells_of_the_interrupted_change(host: t.Any) -> None:
+    """In check mode that it is open; else that it was dealt with, even when the module then refuses its own work."""
+    checked = run_module(host, "state=restarted force=true", module="daemon_state", check=True)
+    assert not checked["failed"], checked["msg"]
+    assert "interrupted" in [one["id"] for one in checked["findings"]]
+    edit = "import json; path = '/etc/docker/daemon.json'; data = json.load(open(path)); {}; json.dump(data, open(path, 'w'))"
+    host.check_output("python3 -c %s", edit.format("data['restart'] = True"))
+    refused = run_module(host, "state=restarted force=true", module="daemon_state")
+    assert refused["failed"]
+    assert refused["msg"].startswith("An interrupted change was finished (evidence: /var/lib/drydock/dockerd/last)."), refused["msg"]
+    assert refused["msg"].endswith("[restart-key]"), refused["msg"]
+    assert not host.file("/var/lib/drydock/dockerd/journal").exists
+    host.check_output("python3 -c %s", edit.format("del data['restart']"))
 
 
 def test_nothing_is_left_over(host: t.Any) -> None:

@@ -9,7 +9,7 @@ import json
 import typing as t
 
 import pytest
-from ansible_collections.drydock.dockerd.plugins.module_utils import _keys
+from ansible_collections.drydock.dockerd.plugins.module_utils._engine import options
 
 # A value that dockerd takes; by kind, where any would do.
 PLAIN = {bool: True, int: 1, str: "x", list: ["x"], dict: {"x": "x"}}
@@ -60,13 +60,13 @@ WITH_FILES = {"tlsverify"}
 TAKEN_STILL = {"allow-nondistributable-artifacts", "deprecated-key-path"}
 
 
-def value_of(key: _keys.Key) -> t.Any:
+def value_of(key: options.Key) -> t.Any:
     return VALUES.get(key.name, key.values[0] if key.values else PLAIN[key.kind])
 
 
 @pytest.fixture
-def engine(host: t.Any) -> _keys.Version:
-    return _keys.parse_version(host.check_output("docker version --format '{{.Server.Version}}'"))
+def engine(host: t.Any) -> options.Version:
+    return options.parse_version(host.check_output("docker version --format '{{.Server.Version}}'"))
 
 
 def complaints(host: t.Any, asked: dict[str, t.Any]) -> dict[str, str]:
@@ -75,32 +75,32 @@ def complaints(host: t.Any, asked: dict[str, t.Any]) -> dict[str, str]:
     return dict(zip(asked, json.loads(host.check_output("lab-walk </root/asked.json"))))
 
 
-def test_keys_are_known_as_the_catalogue_says(host: t.Any, engine: _keys.Version) -> None:
-    keys = [key for key in _keys.CATALOGUE.values() if key.name not in WITH_FILES]
+def test_keys_are_known_as_the_catalogue_says(host: t.Any, engine: options.Version) -> None:
+    keys = [key for key in options.CATALOGUE.values() if key.name not in WITH_FILES]
     found = complaints(host, {key.name: value_of(key) for key in keys})
     expected = {key.name: engine >= key.since and not (key.until and engine >= key.until) for key in keys}
     wrong = {name: words for name, words in found.items() if expected[name] is bool(words)}
     assert {name: words for name, words in wrong.items() if not (name in TAKEN_STILL and not words)} == {}
-    assert all(_keys.fault(key.name, value_of(key), engine) is None for key in keys if expected[key.name])
+    assert all(options.fault(key.name, value_of(key), engine) is None for key in keys if expected[key.name])
 
 
-def test_other_types_are_refused_as_the_catalogue_says(host: t.Any, engine: _keys.Version) -> None:
-    keys = [key for key in _keys.CATALOGUE.values() if engine >= key.since and not (key.until and engine >= key.until)]
+def test_other_types_are_refused_as_the_catalogue_says(host: t.Any, engine: options.Version) -> None:
+    keys = [key for key in options.CATALOGUE.values() if engine >= key.since and not (key.until and engine >= key.until)]
     found = complaints(host, {key.name: ["x"] if key.kind in (bool, int, str) else "x" for key in keys})
     assert [name for name, words in found.items() if not words] == []
 
 
-def test_values_are_taken_as_the_catalogue_says(host: t.Any, engine: _keys.Version) -> None:
-    keys = [key for key in _keys.CATALOGUE.values() if key.values and engine >= key.since and key.name != "log-level"]
+def test_values_are_taken_as_the_catalogue_says(host: t.Any, engine: options.Version) -> None:
+    keys = [key for key in options.CATALOGUE.values() if key.values and engine >= key.since and key.name != "log-level"]
     for at in range(max(len(key.values) for key in keys)):
         found = complaints(host, {key.name: key.values[at] for key in keys if at < len(key.values)})
         assert {name: words for name, words in found.items() if words} == {}
 
 
-def test_what_is_never_used_is_no_name_of_an_option(host: t.Any, engine: _keys.Version) -> None:
+def test_what_is_never_used_is_no_name_of_an_option(host: t.Any, engine: options.Version) -> None:
     """dockerd takes it without a word, or does not know it: in neither case is it what somebody wanted."""
-    found = complaints(host, dict.fromkeys(_keys.INERT, "x"))
+    found = complaints(host, dict.fromkeys(options.INERT, "x"))
     unknown = {name for name, words in found.items() if "don't match any configuration option" in words}
     taken = {name for name, words in found.items() if not words}
-    assert unknown | taken == set(_keys.INERT), {name: words for name, words in found.items() if name not in unknown | taken}
+    assert unknown | taken == set(options.INERT), {name: words for name, words in found.items() if name not in unknown | taken}
     assert {"registry-mirror", "insecure-registry", "label", "log-opt"} <= taken

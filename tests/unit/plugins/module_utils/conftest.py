@@ -12,13 +12,16 @@ import pathlib
 import typing as t
 
 import pytest
-from ansible_collections.drydock.dockerd.plugins.module_utils import _observe, _service
-from ansible_collections.drydock.dockerd.plugins.module_utils._containerd import Containerd
-from ansible_collections.drydock.dockerd.plugins.module_utils._engine import Engine
+from ansible_collections.drydock.dockerd.plugins.module_utils._engine.api import Engine
+from ansible_collections.drydock.dockerd.plugins.module_utils._engine.certificates import checksums
+from ansible_collections.drydock.dockerd.plugins.module_utils._engine.inventory import Container, Inventory
 from ansible_collections.drydock.dockerd.plugins.module_utils._errors import DrydockError, EngineError
-from ansible_collections.drydock.dockerd.plugins.module_utils._host import Host, Places, Result
-from ansible_collections.drydock.dockerd.plugins.module_utils._observe import Container, Inventory, State
-from ansible_collections.drydock.dockerd.plugins.module_utils._unit import flags_as_settings, parse_flags
+from ansible_collections.drydock.dockerd.plugins.module_utils._host.host import Host, Places, Result
+from ansible_collections.drydock.dockerd.plugins.module_utils._host.processes import process_identity
+from ansible_collections.drydock.dockerd.plugins.module_utils._observe.state import State
+from ansible_collections.drydock.dockerd.plugins.module_utils._service import systemd
+from ansible_collections.drydock.dockerd.plugins.module_utils._service.containerd import Containerd
+from ansible_collections.drydock.dockerd.plugins.module_utils._service.unit_file import flags_as_settings, parse_flags
 
 FRAGMENT = "/lib/systemd/system/docker.service"
 SOCKET_FRAGMENT = "/lib/systemd/system/docker.socket"
@@ -66,9 +69,9 @@ def host(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Host:
     names = [field.name for field in dataclasses.fields(Places)]
     top = tmp_path / "host"
     top.mkdir()
-    monkeypatch.setattr(_service, "_VENDOR_DIRECTORIES", (str(top / "vendor"),))
+    monkeypatch.setattr(systemd, "_VENDOR_DIRECTORIES", (str(top / "vendor"),))
     # What else runs on the machine that runs the tests is nobody's business.
-    monkeypatch.setattr(_service, "not_installed", lambda what: DrydockError("no-engine", f"no {what}"))
+    monkeypatch.setattr(systemd, "not_installed", lambda what: DrydockError("no-engine", f"no {what}"))
     return Host(execute=Recorder(), now=lambda: 1_700_000_000.0, sleep=lambda seconds: None, places=Places(**{name: str(top / name) for name in names}))
 
 
@@ -101,13 +104,13 @@ def make_container() -> t.Callable[..., Container]:
 
 
 @pytest.fixture
-def make_unit() -> t.Callable[..., _service.Unit]:
+def make_unit() -> t.Callable[..., systemd.Unit]:
     """docker.service with our drop-ins by name and foreign ones by path."""
 
     def make(
         text: str = UNIT, ours: dict[str, str] | None = None, foreign: dict[str, str] | None = None, environment: dict[str, str] | None = None
-    ) -> _service.Unit:
-        return _service.Unit(FRAGMENT, {FRAGMENT: text, **(foreign or {})}, ours or {}, environment or {})
+    ) -> systemd.Unit:
+        return systemd.Unit(FRAGMENT, {FRAGMENT: text, **(foreign or {})}, ours or {}, environment or {})
 
     return make
 
@@ -118,15 +121,13 @@ def containerd(tmp_path: pathlib.Path) -> Containerd:
     root = tmp_path / "containerd"
     root.mkdir()
     fragment = "/lib/systemd/system/containerd.service"
-    unit = _service.Unit(fragment, {fragment: "[Service]\nExecStart=/usr/bin/containerd\n"}, {}, {})
+    unit = systemd.Unit(fragment, {fragment: "[Service]\nExecStart=/usr/bin/containerd\n"}, {}, {})
     return Containerd(unit, os.getpid(), str(root), {})
 
 
 @pytest.fixture
-def make_state(make_unit: t.Callable[..., _service.Unit], monkeypatch: pytest.MonkeyPatch) -> t.Callable[..., State]:
+def make_state(make_unit: t.Callable[..., systemd.Unit]) -> t.Callable[..., State]:
     """A running daemon that has its files in force; every field can be given another value. Its process is the test's own."""
-    # What this machine has below /var/lib/docker is nobody's business.
-    monkeypatch.setattr(_observe, "holds_no_data", lambda root: False)
 
     def make(daemon_json: dict[str, t.Any] | None = None, **changes: t.Any) -> State:
         unit = changes.get("unit", make_unit())
@@ -137,7 +138,7 @@ def make_state(make_unit: t.Callable[..., _service.Unit], monkeypatch: pytest.Mo
             "daemon_json_text": None if daemon_json is None else json.dumps(daemon_json),
             "daemon_json": daemon_json or {},
             "owners": {},
-            "settled": {},
+            "verified": {},
             "marker": "",
             "info": {"DockerRootDir": "/var/lib/docker", "Driver": "overlay2"},
             "inventory": Inventory({}, {}, (), {}),
@@ -146,9 +147,11 @@ def make_state(make_unit: t.Callable[..., _service.Unit], monkeypatch: pytest.Mo
             "fstab": "",
             "socket": "/run/docker.sock",
             "systemd_socket": "/run/docker.sock",
-            "socket_unit": _service.Unit(SOCKET_FRAGMENT, {SOCKET_FRAGMENT: "[Socket]\nListenStream=/var/run/docker.sock\n"}, {}, {}),
+            "socket_unit": systemd.Unit(SOCKET_FRAGMENT, {SOCKET_FRAGMENT: "[Socket]\nListenStream=/var/run/docker.sock\n"}, {}, {}),
             "running_flags": flags_as_settings(parse_flags(unit.effective(unit.ours)[1:])),
         }
-        return State(**{**fields, **changes})
+        fields.update(changes)
+        made = State(**{"process": process_identity(fields["pid"]) if fields["pid"] else "", **fields})
+        return dataclasses.replace(made, certificates_now=checksums(made.in_force))
 
     return make

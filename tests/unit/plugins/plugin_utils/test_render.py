@@ -5,10 +5,8 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
-from ansible_collections.drydock.dockerd.plugins.plugin_utils._render import given, role_template, without_empty
+from ansible_collections.drydock.dockerd.plugins.plugin_utils._render import given, without_empty
 
 CASES = [
     ("text", "text"),
@@ -51,10 +49,6 @@ def test_without_empty_knows_marked_texts_and_makes_plain_containers():
     result = without_empty(Mapping(a=Text(""), b=Mapping(c=Text("x"))))
     assert result == {"b": {"c": "x"}}
     assert (type(result), type(result["b"])) == (dict, dict)
-
-
-def test_role_template_is_found():
-    assert os.path.isfile(role_template("docker_data_root", "etc/docker/daemon.json.j2"))
 
 
 def test_options_that_are_none_are_not_given():

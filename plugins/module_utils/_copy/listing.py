@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# SPDX-FileCopyrightText: drydock.dockerd contributors
+
+# Private to this collection: no promise is made to other users of it.
+
+"""Trees as lstat sees them: listings, what differs between two of them, and their size. Pure, but for the listing."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import os
+import re
+import stat
+import typing as t
+
+from .._errors import DrydockError
+
+# Entries of ours directly below a data root: never copied, never deleted as strangers.
+OUR_PREFIX = b".drydock-"
+COPY_MARK = ".drydock-copy"
+
+
+class Entry(t.NamedTuple):
+    """What lstat says of one path, times in nanoseconds."""
+
+    dev: int
+    ino: int
+    mode: int
+    nlink: int
+    uid: int
+    gid: int
+    rdev: int
+    size: int
+    blocks: int
+    mtime: int
+    ctime: int
+
+    @property
+    def inode(self) -> tuple[int, int]:
+        """What no other file has."""
+        return self.dev, self.ino
+
+    @property
+    def has_links(self) -> bool:
+        """Whether it is a file of several names."""
+        return self.nlink > 1 and not stat.S_ISDIR(self.mode)
+
+    def is_a(self, other: Entry) -> bool:
+        """Whether both are of one type."""
+        return stat.S_IFMT(self.mode) == stat.S_IFMT(other.mode)
+
+    def looks_like(self, copy: Entry) -> bool:
+        """Whether the other one is a faithful copy as far as lstat can tell."""
+        kind = stat.S_IFMT(self.mode)
+        return (
+            (self.mode, self.uid, self.gid, self.mtime) == (copy.mode, copy.uid, copy.gid, copy.mtime)
+            and (kind not in (stat.S_IFREG, stat.S_IFLNK) or self.size == copy.size)
+            and (kind not in (stat.S_IFCHR, stat.S_IFBLK) or self.rdev == copy.rdev)
+        )
+
+
+class Moment(t.NamedTuple):
+    """Seconds of the wall clock, which somebody may set, and since the boot."""
+
+    wall: float
+    boot: float
+
+    def earliest_since(self, other: Moment) -> float:
+        """The earliest that the wall clock can have shown since then, if it was set but once."""
+        return other.wall - max(0.0, other.wall + self.boot - other.boot - self.wall)
+
+
+Listing = t.Dict[bytes, Entry]
+"""Entries by path relative to the root; the root itself is b"."."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Totals:
+    """Size of a tree: bytes on disk, entries."""
+
+    bytes: int
+    files: int
+
+    def __add__(self, other: Totals) -> Totals:
+        return Totals(self.bytes + other.bytes, self.files + other.files)
+
+
+def as_entry(s: os.stat_result) -> Entry:
+    """What the kernel said of something."""
+    return Entry(s.st_dev, s.st_ino, s.st_mode, s.st_nlink, s.st_uid, s.st_gid, s.st_rdev, s.st_size, s.st_blocks, s.st_mtime_ns, s.st_ctime_ns)
+
+
+def entry_of(path: bytes) -> Entry:
+    """One path's entry.
+
+    :raises FileNotFoundError: there is nothing.
+    """
+    return as_entry(os.lstat(path))
+
+
+def lstat_entry(path: bytes) -> Entry | None:
+    """One path's entry, None where there is nothing."""
+    try:
+        return entry_of(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def list_tree(root: str) -> Listing:
+    """List a tree without crossing into other file systems; a mount point is listed as the directory it covers appears.
+
+    Entries that vanish meanwhile are left out.
+    """
+    top = os.fsencode(root)
+    found: Listing = {b".": entry_of(top)}
+    device = found[b"."].dev
+    prefix = len(top.rstrip(b"/")) + 1
+    pending = [top]
+    while pending:
+        try:
+            with os.scandir(pending.pop()) as entries:
+                for entry in entries:
+                    try:
+                        s = entry.stat(follow_symlinks=False)
+                    except FileNotFoundError:
+                        continue
+                    path = entry.path[prefix:]
+                    if path.startswith(OUR_PREFIX):
+                        continue
+                    found[path] = as_entry(s)
+                    if stat.S_ISDIR(s.st_mode) and s.st_dev == device:
+                        pending.append(entry.path)
+        except FileNotFoundError:
+            continue
+    return found
+
+
+def attributes(of: int | bytes, follow: bool = False) -> dict[str, bytes]:
+    """Extended attributes, ACLs among them, of a path or of what is open."""
+    found = {}
+    for name in os.listxattr(of, follow_symlinks=follow):
+        try:
+            found[name] = os.getxattr(of, name, follow_symlinks=follow)
+        except OSError as exc:
+            if exc.errno not in (errno.ENODATA, errno.EOPNOTSUPP):
+                raise
+    return found
+
+
+def totals(tree: Listing) -> Totals:
+    """Bytes on disk, each hard-linked file once, and the number of entries."""
+    blocks = {(entry.dev, entry.ino): entry.blocks for entry in tree.values()}
+    return Totals(sum(blocks.values()) * 512, len(tree))
+
+
+def changed_paths(now: Listing, trusted: t.Mapping[bytes, Entry]) -> list[bytes]:
+    """Paths to copy: not trusted, or different from when they were; all names of a changed inode travel together."""
+    paths = {path for path, entry in now.items() if trusted.get(path) != entry}
+    inodes = {now[path].inode for path in paths if now[path].has_links}
+    if inodes:
+        paths.update(path for path, entry in now.items() if entry.has_links and entry.inode in inodes)
+    return sorted(paths)
+
+
+def surplus_paths(now: Listing, copy: Listing) -> list[bytes]:
+    """Paths of the copy that the source does not have, or has as another type; the deepest first."""
+    doomed = [path for path, entry in copy.items() if path not in now or not now[path].is_a(entry)]
+    return sorted(doomed, reverse=True)
+
+
+def parse_limit(text: str, option: str = "bandwidth_limit") -> int:
+    """A number of bytes such as '50M' (units of 1024) in KiB, as rsync takes a bandwidth; '' and '0' are none.
+
+    :param option: its name, for whoever typed it.
+    :raises DrydockError: not a number with an optional unit K, M or G.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([KMG]?)", text.strip(), re.IGNORECASE) if text.strip() else None
+    if not text.strip():
+        return 0
+    if match is None:
+        raise DrydockError("variable-value", f"{option} '{text}' is not a number of bytes.", "Write it as 50M, for example.")
+    factor = {"": 1 / 1024, "K": 1, "M": 1024, "G": 1024 * 1024}[match[2].upper()]
+    return max(1, round(float(match[1]) * factor)) if float(match[1]) else 0
+
+
+__all__ = (
+    "COPY_MARK",
+    "OUR_PREFIX",
+    "Entry",
+    "Listing",
+    "Moment",
+    "Totals",
+    "as_entry",
+    "attributes",
+    "changed_paths",
+    "entry_of",
+    "list_tree",
+    "lstat_entry",
+    "parse_limit",
+    "surplus_paths",
+    "totals",
+)

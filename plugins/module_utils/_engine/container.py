@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# SPDX-FileCopyrightText: drydock.dockerd contributors
+
+# Private to this collection: no promise is made to other users of it.
+
+"""A container in the engine's own words, as far as a restart of the daemon concerns it."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from .._errors import EngineError
+from .api import Engine
+
+# The engine's zero time.
+_NEVER = "0001-01-01T00:00:00Z"
+
+
+@dataclasses.dataclass(frozen=True)
+class Container:
+    """A container as far as a restart of the daemon concerns it.
+
+    :param state: created, running, paused, restarting, exited, removing or dead.
+    :param policy: restart policy; an empty one is 'no'.
+    :param needs: names or ids of containers that have to run first.
+    :param binds: host paths that it mounts.
+    :param health: starting, healthy or unhealthy; empty without a health check.
+    :param started_at: when it was last started, in the engine's own words; empty when it never was.
+    :param tty: its output is one stream, as a terminal shows it.
+    """
+
+    id: str
+    name: str
+    image: str
+    state: str
+    policy: str
+    max_retries: int
+    exit_code: int
+    restart_count: int
+    auto_remove: bool
+    needs: t.Tuple[str, ...]
+    binds: t.Tuple[str, ...]
+    health: str = ""
+    started_at: str = ""
+    tty: bool = False
+
+    @property
+    def alive(self) -> bool:
+        """Whether it counts to the running set."""
+        return self.state in ("running", "paused", "restarting")
+
+
+def inspect_containers(engine: Engine, names: t.Container[str] | None = None) -> t.Iterator[dict[str, t.Any]]:
+    """All that the engine says of each of its containers, or of those of these names."""
+    for brief in engine.get("/containers/json", all=1):
+        if names is not None and not any(name.lstrip("/") in names for name in brief.get("Names") or []):
+            continue
+        try:
+            yield engine.get(f"/containers/{brief['Id']}/json")
+        except EngineError:
+            # Removed since the list was made (--rm); any other trouble shows in the next call.
+            continue
+
+
+def to_container(raw: t.Mapping[str, t.Any]) -> Container:
+    """A container as the engine describes it."""
+    config, state = raw["HostConfig"], raw["State"]
+    policy = config.get("RestartPolicy") or {}
+    modes = [config.get(key) or "" for key in ("NetworkMode", "IpcMode", "PidMode")]
+    needs = [mode.split(":", 1)[1] for mode in modes if mode.startswith("container:")]
+    needs += [link.split(":", 1)[0].lstrip("/") for link in config.get("Links") or []]
+    return Container(
+        id=raw["Id"],
+        name=raw["Name"].lstrip("/"),
+        image=raw["Config"].get("Image") or raw.get("Image") or "",
+        state=state["Status"],
+        policy=policy.get("Name") or "no",
+        max_retries=policy.get("MaximumRetryCount") or 0,
+        exit_code=state.get("ExitCode") or 0,
+        restart_count=raw.get("RestartCount") or 0,
+        auto_remove=bool(config.get("AutoRemove")),
+        needs=tuple(needs),
+        binds=tuple(mount["Source"] for mount in raw.get("Mounts") or [] if mount.get("Type") == "bind"),
+        health=_health(state),
+        started_at="" if state.get("StartedAt", _NEVER) == _NEVER else state["StartedAt"],
+        tty=bool(raw["Config"].get("Tty")),
+    )
+
+
+def _health(state: t.Mapping[str, t.Any]) -> str:
+    status = (state.get("Health") or {}).get("Status") or ""
+    return "" if status == "none" else status
+
+
+__all__ = (
+    "Container",
+    "inspect_containers",
+    "to_container",
+)

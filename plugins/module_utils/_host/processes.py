@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# SPDX-FileCopyrightText: drydock.dockerd contributors
+
+# Private to this collection: no promise is made to other users of it.
+
+"""Processes, as the kernel tells them (proc(5))."""
+
+from __future__ import annotations
+
+import os
+import time
+
+
+def process_identity(pid: int) -> str:
+    """A process that no other one is mistaken for: its id and when it started, in ticks since boot (proc(5))."""
+    return f"{pid}:{process_fields(pid)[19]}"
+
+
+def began_at(pid: int) -> float:
+    """When a process began, in seconds since the epoch by today's clock."""
+    ticks = int(process_fields(pid)[19]) / os.sysconf("SC_CLK_TCK")
+    return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + ticks
+
+
+def process_fields(pid: int | str) -> list[str]:
+    """What the kernel says of a process behind its name: state, parent and so on (proc(5)).
+
+    :raises OSError: it is gone.
+    """
+    with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stream:
+        return stream.read().rpartition(")")[2].split()
+
+
+def command_line(pid: int | str) -> list[str]:
+    """The words of a running process; none of one that is gone, or of the kernel's own."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as stream:
+            return stream.read().decode(errors="surrogateescape").split("\0")[:-1]
+    except OSError:
+        return []
+
+
+__all__ = (
+    "began_at",
+    "command_line",
+    "process_fields",
+    "process_identity",
+)

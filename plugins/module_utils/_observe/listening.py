@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# SPDX-FileCopyrightText: drydock.dockerd contributors
+
+# Private to this collection: no promise is made to other users of it.
+
+"""On which sockets a process listens, as the kernel says it: files and flags only say on which it should."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+import socket
+import struct
+import typing as t
+
+from .._engine.addresses import Address, known_addresses
+from .._host.files import read
+from .state import State
+
+# The states and flags of proc(5): TCP_LISTEN, and SO_ACCEPTCON of a unix socket.
+_TCP_LISTEN, _ACCEPTS = "0A", 0x10000
+# Swarm's own: its managers, and the gossip of its nodes.
+_SWARM_PORTS = (2377, 7946)
+
+
+def parse_tcp(text: str) -> dict[str, str]:
+    """The listening sockets in /proc/net/tcp or tcp6, an address by inode. Pure."""
+    found = {}
+    for fields in (line.split() for line in text.splitlines()[1:]):
+        if len(fields) > 9 and fields[3] == _TCP_LISTEN:
+            host, _colon, port = fields[1].partition(":")
+            found[fields[9]] = f"tcp://{_host(host)}:{int(port, 16)}"
+    return found
+
+
+def _host(text: str) -> str:
+    """An address as the kernel prints it: words of 32 bits, each in the machine's own order."""
+    packed = b"".join(struct.pack("=I", int(text[at : at + 8], 16)) for at in range(0, len(text), 8))
+    if len(packed) == 4:
+        return socket.inet_ntop(socket.AF_INET, packed)
+    return f"[{socket.inet_ntop(socket.AF_INET6, packed)}]"
+
+
+def parse_unix(text: str) -> dict[str, str]:
+    """The listening sockets with a path in /proc/net/unix, an address by inode. Pure."""
+    found = {}
+    for line in text.splitlines()[1:]:
+        # Number, references, protocol, flags, type, state, inode and path; an inode has blanks in front of it.
+        match = re.match(r"\S+ \S+ \S+ (\S+) \S+ \S+ +(\d+) (/.*)", line)
+        if match and int(match[1], 16) & _ACCEPTS:
+            found[match[2]] = f"unix://{match[3]}"
+    return found
+
+
+def of(pid: int) -> list[str]:
+    """The addresses on which a process listens; of one that is gone, none."""
+    top = f"/proc/{pid}"
+    known = {**parse_tcp(read(f"{top}/net/tcp") or ""), **parse_tcp(read(f"{top}/net/tcp6") or ""), **parse_unix(read(f"{top}/net/unix") or "")}
+    found = []
+    try:
+        descriptors = os.listdir(f"{top}/fd")
+    except OSError:
+        return []
+    for name in descriptors:
+        try:
+            target = os.readlink(f"{top}/fd/{name}")
+        except OSError:
+            continue
+        address = known.get(target[len("socket:[") : -1]) if target.startswith("socket:[") else None
+        found += [address] if address else []
+    return sorted(set(found))
+
+
+def describe(state: State, listening: t.Iterable[str]) -> list[dict[str, str]]:
+    """What each address is for, as C(address) and C(purpose): V(api), V(metrics), V(swarm), or V(unknown) tcp. Pure.
+
+    dockerd has more unix sockets than that of its API, for nobody but itself: they are left out.
+    """
+    wanted = [*state.addresses, *_from_systemd(state)]
+    metrics = known_addresses([f"tcp://{state.in_force['metrics-addr']}"] if state.in_force.get("metrics-addr") else [])
+    found = []
+    for one in known_addresses(listening):
+        if any(_same(one, other) for other in wanted):
+            found.append({"address": one.text, "purpose": "api"})
+        elif one.scheme == "tcp":
+            swarm = one.port in _SWARM_PORTS and (state.info.get("Swarm") or {}).get("LocalNodeState") == "active"
+            purpose = "metrics" if any(_same(one, other) for other in metrics) else "swarm" if swarm else "unknown"
+            found.append({"address": one.text, "purpose": purpose})
+    return found
+
+
+def _from_systemd(state: State) -> list[Address]:
+    """What docker.socket hands to dockerd as fd://."""
+    values = state.socket_unit.values("Socket", "ListenStream", state.socket_unit.ours) if state.socket_unit else []
+    values += [state.systemd_socket] if state.systemd_socket else []
+    return known_addresses(_as_address(one) for one in values)
+
+
+def _as_address(value: str) -> str:
+    """A ListenStream in dockerd's terms (systemd.socket(5))."""
+    if value[:1] in ("/", "%"):
+        return f"unix://{value.replace('%t', '/run')}"
+    return f"tcp://0.0.0.0:{value}" if value.isdigit() else f"tcp://{value}"
+
+
+def _same(one: Address, other: Address) -> bool:
+    if one.scheme != other.scheme:
+        return False
+    if one.scheme == "unix":
+        return _plain(one.path) == _plain(other.path)
+    # dockerd listens for both families where it was told 0.0.0.0 or ::, and the kernel does not know names.
+    same_host = one.host == other.host or (one.unspecified and other.unspecified) or not _is_number(other.host)
+    return one.port == other.port and same_host
+
+
+def _plain(path: str) -> str:
+    return re.sub("^/var/run/", "/run/", path)
+
+
+def _is_number(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+__all__ = (
+    "describe",
+    "of",
+    "parse_tcp",
+    "parse_unix",
+)

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# SPDX-FileCopyrightText: drydock.dockerd contributors
+
+# Private to this collection: no promise is made to other users of it.
+
+"""How much a change disturbs the daemon, and what it hides or has to be confirmed. Pure."""
+
+from __future__ import annotations
+
+import json
+import typing as t
+
+from .._engine import options
+from .._engine.addresses import Address
+from .._engine.certificates import CERTIFICATE_KEYS, certificate_files
+from .._observe.state import State, differing_keys
+from .._service import unit_file
+from .._service.systemd import SOCKET
+from .placeholders import drop_ins_of, drop_ins_of_docker
+from .request import Request
+
+
+def effect_of(
+    state: State, request: Request, before: dict[str, t.Any], after: dict[str, t.Any], drop_ins: dict[str, str], moving: bool
+) -> tuple[str, list[str]]:
+    """How much the daemon is disturbed, and by what."""
+    if not state.pid:
+        first = state.is_unused and request.state == "relocated" and request.restart != "never"
+        return ("start", ["the first start"]) if first else ("none", [])
+    keys = differing_keys(state, before, after)
+    why = [f"{key}: {json.dumps(before.get(key))} -> {json.dumps(after.get(key))}" for key in keys]
+    ours, asked = state.unit.ours, drop_ins_of_docker(drop_ins)
+    why += [f"drop-in {name}" for name in sorted({*ours, *asked}) if unit_file.needs_restart(ours.get(name), asked.get(name))]
+    if state.socket_unit and state.socket_unit.ours != drop_ins_of(SOCKET, drop_ins):
+        why.append(f"drop-ins of {SOCKET}")
+    why += [f"{path} was changed" for path in state.changed_certificates if path in certificate_files(after)]
+    if moving:
+        return "restart", why
+    if not why or request.restart == "never":
+        return "none", why
+    if request.restart == "always" or len(why) > len(keys):
+        return "restart", why
+    in_file_only = all(key not in state.running_flags for key in keys)
+    if in_file_only and all(options.reloads(key, key not in after, state.version) for key in keys) and has_its_plugins(state, after):
+        return "reload", why
+    return "restart", why
+
+
+def hidden_by(state: State, *sides: t.Mapping[str, t.Any]) -> t.Iterator[tuple[str, str]]:
+    """Keys with the values by which the engine looks for its images and containers in another place."""
+    snapshotter = "containerd-snapshotter"
+    looks = []
+    for settings in sides:
+        found = {key: settings[key] for key in options.HIDES_DATA if key in settings}
+        features = settings.get("features")
+        found.update({snapshotter: features[snapshotter]} if isinstance(features, dict) and snapshotter in features else {})
+        looks.append({"storage-driver": state.info.get("Driver"), snapshotter: state.snapshotter, **found})
+    before, after = looks
+    for key in sorted({*before, *after}):
+        if (before.get(key) or None) != (after.get(key) or None):
+            yield key, str(after.get(key))
+
+
+def has_its_plugins(state: State, settings: t.Mapping[str, t.Any]) -> bool:
+    """Whether the authorization plugins are those in force: a reload that meets one that is not there ends dockerd (moby: reloadAuthorizationPlugins)."""
+    return list(settings.get("authorization-plugins") or []) == list((state.info.get("Plugins") or {}).get("Authorization") or [])
+
+
+def to_confirm(state: State, before: dict[str, t.Any], after: dict[str, t.Any], addresses: t.Iterable[Address], systemd_socket: str | None) -> tuple[str, ...]:
+    """The tcp addresses that others can reach, when they, TLS, the certificates or the local socket change.
+
+    :param addresses: where the daemon listens afterwards.
+    """
+    keys = ("hosts", "tls", "tlsverify", *CERTIFICATE_KEYS)
+    same = systemd_socket == state.systemd_socket and not state.changed_certificates
+    if same and not any(key in keys for key in differing_keys(state, before, after)):
+        return ()
+    return tuple(one.text for one in addresses if one.scheme == "tcp" and not one.loopback)
+
+
+__all__ = (
+    "effect_of",
+    "has_its_plugins",
+    "hidden_by",
+    "to_confirm",
+)

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# SPDX-FileCopyrightText: drydock.dockerd contributors
+
+# Private to this collection: no promise is made to other users of it.
+
+"""Plan: from what is and what is asked to steps as data. Pure."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import typing as t
+
+from .._engine import daemon_json
+from .._engine.addresses import listen_addresses, socket_of
+from .._engine.daemon_json import DATA_ROOT_OWNER, Ask, Owners
+from .._errors import DrydockError
+from .._observe.paths import Paths
+from .._observe.state import State
+from .._service import unit_file
+from .._service.containerd import CONTAINERD_OWNER
+from .._service.systemd import CONTAINERD, SOCKET
+from .effect import effect_of, hidden_by, to_confirm
+from .placeholders import ROOT_SOCKET_MARK, SOCKET_MARKS, drop_ins_of, drop_ins_of_docker, substitute
+from .plan import CONTAINERD_ROOT, DATA_ROOT, DaemonConfig, FileChange, Plan
+from .request import Request
+from .roots import RootTarget, lost_root, make_move, marks_of, missing_marker, root_targets
+
+
+def make_plan(state: State, request: Request, paths: Paths, units_directory: str, daemon_json_path: str) -> tuple[Plan, list[DrydockError]]:
+    """Plan a request; returns the plan and what of the request contradicts what is there.
+
+    :param paths: what lies at the paths that the request and the records name.
+    """
+    data, containerd = root_targets(state, request, paths)
+    path = data.path
+    asks = [_with_sockets(_with_data_root_keys(ask, state, data), state) for ask in request.asks if _concerns(ask, request, data, containerd)]
+    if path and not any(ask.owner == DATA_ROOT_OWNER for ask in asks):
+        asks.append(_with_data_root_keys(Ask(DATA_ROOT_OWNER, {"data-root": path}), state, data))
+
+    settings, problems = daemon_json.merge(state.daemon_json, state.owners, asks)
+    fill = {
+        unit_file.COMMAND_MARK: unit_file.quote(unit_file.without_keys(state.unit.command, settings)),
+        **marks_of(state, paths, data),
+        **marks_of(state, paths, containerd),
+    }
+    asks = [dataclasses.replace(ask, drop_ins={name: substitute(text, fill) for name, text in ask.drop_ins.items()}) for ask in asks]
+    owners = {**state.owners, **{ask.owner: ask for ask in asks}}
+    owners = {name: ask for name, ask in owners.items() if ask.settings or ask.drop_ins}
+    drop_ins = {name: text for ask in owners.values() for name, text in ask.drop_ins.items()}
+
+    files = _drop_in_changes(state, drop_ins, units_directory)
+    if settings != state.daemon_json:
+        files.append(FileChange(daemon_json_path, state.daemon_json_text, daemon_json.render(settings)))
+    for aim in (data, containerd):
+        files += missing_marker(aim)
+        problems += [*lost_root(aim), *aim.problems]
+
+    moves = {aim.tree: make_move(state, request, paths, aim) for aim in (data, containerd) if aim.moving}
+    cuts_over = request.state in ("relocated", "restored")
+    before, after = state.in_force, state.effective(settings, drop_ins_of_docker(drop_ins))
+    effect, why = effect_of(state, request, before, after, drop_ins, cuts_over and bool(moves))
+    systemd_socket, addresses = _systemd_socket(state, drop_ins), listen_addresses(after)
+    commands: list[tuple[str, ...]] = [(), ()]
+    if containerd.moving and state.containerd:
+        unit = state.containerd.unit
+        commands = [tuple(unit.effective(texts)) for texts in (unit.ours, drop_ins_of(CONTAINERD, drop_ins))]
+    plan = Plan(
+        files=tuple(files),
+        effect=effect,
+        why=tuple(why),
+        move=moves.get(DATA_ROOT) if cuts_over else None,
+        containerd=moves.get(CONTAINERD_ROOT) if cuts_over else None,
+        before=DaemonConfig(tuple(state.unit.effective(state.unit.ours)), before, state.socket, state.data_root, commands[0], state.systemd_socket),
+        after=DaemonConfig(
+            tuple(state.unit.effective(drop_ins_of_docker(drop_ins))),
+            after,
+            socket_of(addresses, systemd_socket),
+            path if path and (data.moving or data.unused) else state.data_root,
+            commands[1],
+            systemd_socket,
+        ),
+        file_settings=settings,
+        owners=owners,
+        marker=data.marker,
+        containerd_marker=containerd.marker,
+        driver=state.info.get("Driver", ""),
+        live_restore=bool(state.info.get("LiveRestoreEnabled")),
+        ready_timeout=request.ready_timeout,
+        changing_limit=request.changing_limit,
+        confirm=to_confirm(state, before, after, addresses, systemd_socket) if request.confirm_timeout else (),
+        confirm_timeout=request.confirm_timeout,
+        hides=tuple(hidden_by(state, before, after)),
+        unit_files=tuple(state.unit.texts),
+        prepares=() if cuts_over else tuple(move for move in moves.values() if not move.rename),
+        doomed=data.doomed + containerd.doomed,
+        history=tuple(dataclasses.replace(one, kept="") if request.state == "cleaned" else one for one in state.history),
+    )
+    return plan, problems
+
+
+def _drop_in_changes(state: State, drop_ins: t.Mapping[str, str], units_directory: str) -> list[FileChange]:
+    units = (
+        (state.containerd and state.containerd.unit, drop_ins_of(CONTAINERD, drop_ins)),
+        (state.socket_unit, drop_ins_of(SOCKET, drop_ins)),
+        (state.unit, drop_ins_of_docker(drop_ins)),
+    )
+    return [FileChange(*change) for unit, texts in units if unit for change in unit.changes(units_directory, texts)]
+
+
+def _with_sockets(ask: Ask, state: State) -> Ask:
+    """The local socket as this host has one: docker.socket's, or without that one of dockerd's own, which then belongs to a group."""
+    hosts = ask.settings.get("hosts")
+    if not isinstance(hosts, list) or not any(mark in hosts for mark in SOCKET_MARKS):
+        return ask
+    if state.systemd_socket:
+        return dataclasses.replace(ask, settings={**ask.settings, "hosts": ["fd://" if one in SOCKET_MARKS else one for one in hosts]})
+    settings = {**ask.settings, "hosts": [SOCKET_MARKS.get(one, one) for one in hosts]}
+    if ROOT_SOCKET_MARK in hosts:
+        settings["group"] = "root"
+    return dataclasses.replace(ask, settings=settings, drop_ins={name: text for name, text in ask.drop_ins.items() if not name.startswith(f"{SOCKET}.d/")})
+
+
+def _systemd_socket(state: State, drop_ins: t.Mapping[str, str]) -> str | None:
+    """The path that docker.socket will listen on."""
+    unit, texts = state.socket_unit, drop_ins_of(SOCKET, drop_ins)
+    if unit is None or unit.ours == texts:
+        return state.systemd_socket
+    paths = [re.sub("^(%t|/var/run)/", "/run/", value) for value in unit.values("Socket", "ListenStream", texts)]
+    return next((path for path in paths if path.startswith("/")), None)
+
+
+def _concerns(ask: Ask, request: Request, data: RootTarget, containerd: RootTarget) -> bool:
+    """Whether an ask has to do with this request: a root that stays where it is keeps what was asked for before."""
+    if ask.owner == CONTAINERD_OWNER:
+        return containerd.path is not None
+    return ask.owner != DATA_ROOT_OWNER or data.path is not None or request.state == "relocated"
+
+
+def _with_data_root_keys(ask: Ask, state: State, aim: RootTarget) -> Ask:
+    """Pin the storage driver beside a data-root that moves, so that no engine silently takes another one there; from then on it stays."""
+    if ask.owner != DATA_ROOT_OWNER or not aim.path:
+        return ask
+    driver = state.info.get("Driver", "")
+    before = state.owners.get(DATA_ROOT_OWNER)
+    wanted = aim.moving or (before is not None and "storage-driver" in before.settings)
+    pins = wanted and driver and not state.snapshotter and "storage-driver" not in state.running_flags
+    return dataclasses.replace(ask, settings={**ask.settings, "data-root": aim.path, **({"storage-driver": driver} if pins else {})})
+
+
+def drop_in_problems(state: State, owners: Owners) -> list[DrydockError]:
+    """Drop-in names that cannot be used."""
+    problems = []
+    foreign = {os.path.basename(path): path for path in state.unit.texts}
+    others = {CONTAINERD: state.containerd.unit if state.containerd else None, SOCKET: state.socket_unit}
+    foreign.update({f"{name}.d/{os.path.basename(path)}": path for name, unit in others.items() for path in (unit.texts if unit else ())})
+    for ask in owners.values():
+        for name in ask.drop_ins:
+            if not re.fullmatch(rf"(({'|'.join(map(re.escape, others))})\.d/)?[A-Za-z0-9_.@-]+\.conf", name):
+                problems.append(
+                    DrydockError("drop-in-name", f"Drop-in name '{name}' is not a plain file name that ends in .conf.", "Name it like zz-limits.conf.")
+                )
+            elif name in foreign:
+                problems.append(
+                    DrydockError("drop-in-name", f"Drop-in {foreign[name]} is somebody else's.", "Choose another name; foreign drop-ins are never edited.")
+                )
+    return problems
+
+
+__all__ = (
+    "drop_in_problems",
+    "make_plan",
+)

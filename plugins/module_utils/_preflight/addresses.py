@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# SPDX-FileCopyrightText: drydock.dockerd contributors
+
+# Private to this collection: no promise is made to other users of it.
+
+"""Listen addresses, their certificates, and docker.socket."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+import typing as t
+
+from .._engine.addresses import Address, plain_tcp, verifies_clients
+from .._engine.certificates import certificate_faults, certificate_files
+from .._host.host import Host
+from .._observe.state import State
+from .._plan.plan import Plan
+from .._plan.request import Request
+from .._service import unit_file
+from .._service.detect import service_of
+from .finding import ERROR, WARNING, Finding
+
+
+def socket_findings(host: Host, state: State, plan: Plan, request: Request) -> t.Iterator[Finding]:
+    """docker.socket: where systemd listens in the daemon's place."""
+    path = plan.after.systemd_socket
+    if path != plan.before.systemd_socket and (request.restart == "never" or not state.pid):
+        sentence = f"docker.socket cannot listen on {path} without a restart of a running daemon."
+        yield Finding("socket-restart", ERROR, sentence, "Leave out restart: never." if state.pid else f"Start it first: {service_of(host).start_command}.")
+    if not state.socket_unit or verifies_clients(plan.after.settings) or any(ask.allow_insecure for ask in plan.owners.values()):
+        return
+    for file, text in state.socket_unit.texts.items():
+        for value in unit_file.values([text], "Socket", "ListenStream"):
+            if not value.startswith(("/", "@", "%")):
+                sentence = f"{file} lets systemd listen on {value} for the daemon, which gives root on this host to everybody who reaches it."
+                yield Finding("open-api", ERROR, sentence, "Take that ListenStream out, or set tlsverify, tlscacert, tlscert and tlskey.")
+
+
+def address_findings(state: State, plan: Plan, check_mode: bool) -> t.Iterator[Finding]:
+    for exc in plan.after.refused_addresses:
+        yield Finding(exc.id, ERROR, exc.sentence, exc.hint)
+    allowed = any(ask.allow_insecure for ask in plan.owners.values())
+    for address in plain_tcp(plan.after.addresses, plan.after.settings):
+        if address.loopback:
+            yield Finding(
+                "plain-loopback", WARNING, f"{address.text} is open to every user of this host: whoever reaches it is root.", "Set up TLS to close it."
+            )
+        elif not allowed:
+            yield Finding(
+                "open-api",
+                ERROR,
+                f"{address.text} would give root on this host to everybody who reaches it: "
+                f"there is no TLS client verification ({_source(state, plan, address.text)}).",
+                "Set tlsverify, tlscacert, tlscert and tlskey, or allow_insecure: true if the network is safe.",
+            )
+    if plan.after.settings.get("hosts") == []:
+        yield Finding("no-address", ERROR, "No address is left to listen on.", "Name one in hosts, for example fd://.")
+    for key in ("tlscacert", "tlscert", "tlskey"):
+        path = plan.after.settings.get(key)
+        if not path and plan.after.settings.get("tlsverify"):
+            yield Finding("tls-incomplete", ERROR, f"TLS with client verification needs {key} too.", "Set tlscacert, tlscert and tlskey.")
+        if path and not os.path.isfile(path):
+            # What makes it may come before this in the same play, and makes nothing in check mode.
+            severity = WARNING if check_mode else ERROR
+            yield Finding("tls-file", severity, f"{key} {path} does not exist on this host.", "Put the certificate there first.")
+    yield from _certificate_findings(state, plan)
+    if any(one.scheme == "fd" for one in plan.after.addresses) and state.systemd_socket is None:
+        yield Finding(
+            "no-socket-unit", ERROR, "fd:// needs docker.socket, which this host does not have or has masked.", "Use unix:///var/run/docker.sock instead."
+        )
+    before = plan.before.addresses if state.pid else []
+    for address in plan.after.addresses:
+        if address.scheme == "tcp" and address.text not in [one.text for one in before]:
+            yield from _bind_finding(address, any(_share(address, one) for one in before))
+
+
+def _certificate_findings(state: State, plan: Plan) -> t.Iterator[Finding]:
+    """What is wrong with the certificates. dockerd starts with an expired one all the same: what it has already is no reason to refuse."""
+    settings = plan.after.settings
+    named = certificate_files(settings)
+    if not (settings.get("tls") or settings.get("tlsverify")) or not all(os.path.isfile(path) for path in named):
+        return
+    fresh = set(named) - set(certificate_files(plan.before.settings)) or set(named) & set(state.changed_certificates)
+    for name, sentence, hint in certificate_faults(settings):
+        fatal = name in ("tls-mismatch", "tls-unreadable") or (fresh and name != "tls-other-ca")
+        yield Finding(name, ERROR if fatal else WARNING, sentence, hint)
+
+
+def _source(state: State, plan: Plan, address: str) -> str:
+    if address in (plan.file_settings.get("hosts") or []):
+        return "asked for in daemon.json"
+    for flag in unit_file.parse_flags(plan.after.command[1:]):
+        if flag.key == "hosts" and flag.value == address:
+            return f"from {state.unit.origin(flag)}"
+    return "dockerd's default"
+
+
+def _share(one: Address, other: Address) -> bool:
+    """Whether the daemon has what it is to get, in part: all addresses for one of them, or the other way round."""
+    return other.scheme == "tcp" and one.port == other.port and (one.unspecified or other.unspecified or one.host == other.host)
+
+
+def _bind_finding(address: Address, has_it: bool) -> t.Iterator[Finding]:
+    """Try the address as dockerd will.
+
+    :param has_it: the daemon listens there now, so that it cannot be told who else does.
+    """
+    try:
+        family, kind, proto, _name, where = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    except (socket.gaierror, UnicodeError) as exc:
+        yield Finding("address-unknown", ERROR, f"{address.text} cannot be resolved: {getattr(exc, 'strerror', exc)}.", "Use an address of this host.")
+        return
+    with contextlib.closing(socket.socket(family, kind, proto)) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(where)
+            probe.listen()
+        except OSError as exc:
+            if exc.errno == errno.EADDRINUSE and has_it:
+                return
+            if exc.errno == errno.EADDRINUSE:
+                yield Finding("address-in-use", ERROR, f"{address.text} is taken: another process listens there.", "Choose another port, or stop that process.")
+            elif exc.errno == errno.EADDRNOTAVAIL:
+                yield Finding(
+                    "address-not-here", ERROR, f"{address.text} is not an address of this host.", "Use one that 'ip address' shows, or tcp://0.0.0.0 for all."
+                )
+            else:
+                yield Finding("address-refused", ERROR, f"{address.text} cannot be listened on: {exc.strerror}.")
+
+
+__all__ = (
+    "address_findings",
+    "socket_findings",
+)

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# SPDX-FileCopyrightText: drydock.dockerd contributors
+
+# Private to this collection: no promise is made to other users of it.
+
+"""Preflight: everything that can be known to go wrong, before anything is written."""
+
+from __future__ import annotations
+
+import typing as t
+
+from .._errors import DrydockError
+from .._host.host import Host
+from .._host.mounts import points_below
+from .._observe.state import State
+from .._plan.plan import Plan
+from .._plan.planner import drop_in_problems
+from .._plan.request import Request
+from .addresses import address_findings, socket_findings
+from .configuration import flag_findings, hidden_data_findings, key_findings, owner_findings, plugin_findings, validate
+from .finding import ERROR, WARNING, Finding, Forecast
+from .move import move_findings
+from .space import room_findings, space_findings
+from .target import first_place_findings, path_findings
+
+
+def preflight(
+    host: Host, state: State, plan: Plan, request: Request, problems: t.Iterable[DrydockError], check_mode: bool
+) -> tuple[list[Finding], Forecast | None]:
+    """All findings, and the forecast of a move."""
+    findings = [Finding(one.id, ERROR, one.sentence, one.hint) for one in (*problems, *drop_in_problems(state, plan.owners))]
+    findings += list(owner_findings(plan))
+    findings += list(key_findings(state, plan))
+    findings += list(address_findings(state, plan, check_mode))
+    findings += list(socket_findings(host, state, plan, request))
+    findings += list(plugin_findings(state, plan))
+    findings += list(flag_findings(state, plan))
+    findings += list(hidden_data_findings(state, plan, request))
+    forecast = None
+    for path, what in ((request.path, "Data root"), (request.containerd_path, "Root of containerd")):
+        if path:
+            findings += list(path_findings(path, what))
+    if plan.effect == "start" and plan.after.data_root != state.data_root and not any(one.severity == ERROR for one in findings):
+        findings += list(first_place_findings(host, state, plan.after.data_root, request))
+    moves = plan.moves or plan.prepares
+    if moves and not any(one.severity == ERROR for one in findings):
+        findings += list(move_findings(host, state, moves, request))
+        if not any(one.severity == ERROR for one in findings):
+            forecast, space = space_findings(host, moves)
+            findings += space
+    if plan.steps:
+        findings += list(room_findings(host))
+    for doomed in plan.doomed:
+        for point in points_below(doomed.path, state.mounts):
+            findings.append(Finding("mount-in-old", ERROR, f"{point} is mounted below {doomed.path}, which is to be removed.", "Unmount it first."))
+    if plan.effect == "none" and plan.why and state.pid:
+        findings.append(
+            Finding(
+                "restart-pending",
+                WARNING,
+                f"The running daemon does not have this in force: {'; '.join(plan.why)}.",
+                "Run again with restart: auto, or restart it.",
+            )
+        )
+    if not any(one.severity == ERROR for one in findings):
+        findings += list(validate(host, state, plan, check_mode))
+    # Two trees on one mount are told of it once.
+    return list(dict.fromkeys(findings)), forecast
+
+
+__all__ = ("preflight",)

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# SPDX-FileCopyrightText: drydock.dockerd contributors
+
+# Private to this collection: no promise is made to other users of it.
+
+"""daemon.json, flags and variables together: owners, keys, plugins, hidden data, and dockerd's own judgement."""
+
+from __future__ import annotations
+
+import os
+import re
+import typing as t
+
+from .._engine import options
+from .._engine.certificates import certificate_files
+from .._host import files
+from .._host.host import Host
+from .._observe.state import State
+from .._plan.effect import has_its_plugins
+from .._plan.plan import Plan
+from .._plan.request import Request
+from .._service import unit_file
+from .finding import ERROR, WARNING, Finding
+
+# Who sets the keys of another owner, too: whoever brings the certificates along may have them named apart from the addresses.
+_STAND_INS = {"tls": options.LISTEN_OWNER}
+
+
+def owner_findings(plan: Plan) -> t.Iterator[Finding]:
+    for owner, ask in plan.owners.items():
+        for key in ask.settings:
+            only = options.OWNER_OF_KEY.get(key)
+            if only and only not in (owner, _STAND_INS.get(owner)):
+                yield Finding("wrong-role", ERROR, f"Key '{key}' cannot be set by owner '{owner}'.", f"Use owner {only} for it.")
+    if "restart" in plan.file_settings:
+        yield Finding(
+            "restart-key", ERROR, "daemon.json has the key 'restart', which keeps or starts all containers at once.", "Remove it; true is the default."
+        )
+
+
+def key_findings(state: State, plan: Plan) -> t.Iterator[Finding]:
+    """What the catalogue says of the keys. Those of others are in force as they are, or keep dockerd from starting, which it says itself."""
+    asked = {key for ask in plan.owners.values() for key in ask.settings}
+    for name, value in plan.file_settings.items():
+        found = options.fault(name, value, state.version)
+        # 'restart' is a flag that dockerd takes from the file, too; what is wrong with it is told above.
+        if found and name != "restart":
+            yield Finding(found[0], ERROR if name in asked else WARNING, found[1], found[2])
+
+
+def plugin_findings(state: State, plan: Plan) -> t.Iterator[Finding]:
+    """A plugin that is in the file and not in force: dockerd ends where it is not there, and so would it with the old file."""
+    key = "authorization-plugins"
+    there = state.daemon_json.get(key)
+    if there and plan.effect != "none" and plan.file_settings.get(key) == there and not has_its_plugins(state, plan.after.settings):
+        sentence = f"daemon.json has {key} {', '.join(map(str, there))}, which is not in force, and without such a plugin dockerd does not start."
+        yield Finding("plugin-pending", ERROR, sentence, "Restart the daemon with it first, or take it out of the file.")
+
+
+def flag_findings(state: State, plan: Plan) -> t.Iterator[Finding]:
+    """Keys that dockerd gets both as a flag and from the file (it does not start then), and addresses of others that ours would drop."""
+    first = {flag.key: flag for flag in reversed(unit_file.parse_flags(plan.after.command[1:]))}
+    for key in sorted(set(first) & set(plan.file_settings) - {"runtimes"}):
+        flag = first[key]
+        yield Finding(
+            "flag-conflict",
+            ERROR,
+            f"'{key}' is given by {' '.join(flag.words)} in {state.unit.origin(flag)} and in daemon.json; dockerd does not start with both.",
+            "Remove the flag there, or the key.",
+        )
+    asked = plan.file_settings.get("hosts")
+    if asked:
+        for flag in unit_file.parse_flags(unit_file.expand(state.unit.command, state.unit.environment)[1:]):
+            origin = state.unit.origin(flag)
+            if flag.key == "hosts" and flag.value not in asked and origin != state.unit.fragment:
+                yield Finding(
+                    "foreign-address",
+                    ERROR,
+                    f"{origin} lets the daemon listen on {flag.value}, which is not asked for.",
+                    "Add it to hosts, or remove it there.",
+                )
+
+
+def hidden_data_findings(state: State, plan: Plan, request: Request) -> t.Iterator[Finding]:
+    for key, value in plan.hides if state.inventory.containers or state.inventory.images else ():
+        yield Finding(
+            "hides-data",
+            WARNING if request.allow_hidden_data and not plan.moves else ERROR,
+            f"Setting '{key}' to '{value}' would hide the images and containers that this host has.",
+            "Remove them first, leave the key alone, or set allow_hidden_data: true, in a run that moves nothing.",
+        )
+
+
+def validate(host: Host, state: State, plan: Plan, check_mode: bool) -> t.Iterator[Finding]:
+    """Let dockerd itself judge the new configuration, where it can (23.0 and newer)."""
+    if state.version < (23, 0) or not plan.files:
+        return
+    if check_mode and plan.file_settings.get("userns-remap") == "default":
+        # Validating would create the user dockremap.
+        return
+    if check_mode and not all(os.path.isfile(path) for path in certificate_files(plan.after.settings)):
+        return
+    text = next((one.after for one in plan.files if one.path == host.places.daemon_json), None)
+    if text is None:
+        text = files.read(host.places.daemon_json) or "{}"
+    result = host.run(plan.after.command[0], "--validate", "--config-file", "/dev/stdin", *plan.after.command[1:], stdin=text.encode())
+    if result.rc != 0:
+        words = re.sub(r"^unable to configure the Docker daemon with file /dev/stdin: ", "", result.words)
+        yield Finding("validate", ERROR, f"dockerd rejects the new configuration: {words}.", "Correct what is asked for.")
+
+
+__all__ = (
+    "flag_findings",
+    "hidden_data_findings",
+    "key_findings",
+    "owner_findings",
+    "plugin_findings",
+    "validate",
+)

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# SPDX-FileCopyrightText: drydock.dockerd contributors
+
+# Private to this collection: no promise is made to other users of it.
+
+"""How much would be moved, and whether there is room for it."""
+
+from __future__ import annotations
+
+import os
+import typing as t
+
+from .._copy import trust_index
+from .._copy.listing import Totals, list_tree, totals
+from .._errors import format_bytes
+from .._host.host import Host
+from .._host.mounts import nearest_directory
+from .._plan.plan import Move
+from .._service.detect import service_of
+from .._transaction.journal import JOURNAL_ROOM
+from .finding import ERROR, Finding, Forecast
+
+_MARGIN_BYTES, _MARGIN_SHARE = 64 << 20, 0.05
+
+
+def room_findings(host: Host) -> t.Iterator[Finding]:
+    """The usual reason for a move is a full disk: what the journal needs has to be there."""
+    there = os.statvfs(nearest_directory(host.places.state_dir))
+    free = there.f_bfree * there.f_frsize
+    if free < JOURNAL_ROOM:
+        sentence = f"There is no room for a journal of {format_bytes(JOURNAL_ROOM)} in {host.places.state_dir}: {format_bytes(free)} are free."
+        yield Finding("no-journal-space", ERROR, sentence, "Free that much and run again.")
+
+
+def space_findings(host: Host, moves: t.Sequence[Move]) -> tuple[Forecast, list[Finding]]:
+    """The forecast of all moves, and whether each file system has the room for all that goes there."""
+    restart = service_of(host).last_restart_seconds()
+    whole, left = Totals(0, 0), Totals(0, 0)
+    needs: dict[int, tuple[str, Totals]] = {}
+    for move in moves:
+        now = list_tree(move.source)
+        tree = totals(now)
+        whole += tree
+        if move.rename:
+            continue
+        kept = trust_index.load(move.source, move.target)
+        trusted = kept[1] if kept else {}
+        left += totals({path: one for path, one in now.items() if trusted.get(path) != one})
+        copy = move.base or move.target
+        copied = totals(list_tree(copy)) if os.path.isdir(copy) else Totals(0, 0)
+        need = Totals(int(tree.bytes * (1 + _MARGIN_SHARE)) + _MARGIN_BYTES - copied.bytes, int(tree.files * (1 + _MARGIN_SHARE)) - copied.files)
+        device = os.stat(nearest_directory(move.target)).st_dev
+        targets, before = needs.get(device, ("", Totals(0, 0)))
+        needs[device] = (f"{targets} and {move.target}" if targets else move.target, before + need)
+    findings = [finding for targets, need in needs.values() for finding in _room_for(targets, need)]
+    return Forecast(whole.bytes, whole.files, left.bytes, left.files, restart), findings
+
+
+def _room_for(targets: str, need: Totals) -> t.Iterator[Finding]:
+    there = os.statvfs(nearest_directory(targets.split(" and ")[0]))
+    free = there.f_bavail * there.f_frsize
+    if need.bytes > free:
+        sentence = f"{targets} has {format_bytes(free)} free, and {format_bytes(need.bytes)} are needed: {format_bytes(need.bytes - free)} are missing."
+        yield Finding("no-space", ERROR, sentence, "Make room there, or choose another target.")
+    if there.f_files and need.files > there.f_favail:
+        sentence = f"{targets} has {there.f_favail} inodes free, and {need.files} files have to be copied."
+        yield Finding("no-inodes", ERROR, sentence, "Make the file system with more inodes, or choose another target.")
+
+
+__all__ = (
+    "room_findings",
+    "space_findings",
+)

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# SPDX-FileCopyrightText: drydock.dockerd contributors
+
+# Private to this collection: no promise is made to other users of it.
+
+"""One change at a time on a host."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import fcntl
+import os
+import typing as t
+
+from .._errors import DrydockError
+from .._host.host import Host
+
+
+@contextlib.contextmanager
+def locked(host: Host, what: str) -> t.Iterator[None]:
+    """One change at a time on a host.
+
+    :raises DrydockError: somebody else holds the lock; says who and since when.
+    """
+    with open(host.places.lock, "a+", encoding="utf-8") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as exc:
+            stream.seek(0)
+            raise DrydockError(
+                "lock-held", f"Another change of this host's Docker daemon is under way: {stream.read().strip() or 'unknown'}.", "Wait until it ends."
+            ) from exc
+        stream.truncate(0)
+        since = datetime.datetime.fromtimestamp(host.now()).astimezone().isoformat(timespec="seconds")
+        stream.write(f"{what}, process {os.getpid()}, since {since}")
+        stream.flush()
+        yield
+
+
+__all__ = ("locked",)

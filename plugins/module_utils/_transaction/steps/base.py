@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# SPDX-FileCopyrightText: drydock.dockerd contributors
+
+# Private to this collection: no promise is made to other users of it.
+
+"""What every step is, and what the steps of one transaction share."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+import time
+import typing as t
+
+from ..._copy.copier import Copier
+from ..._engine.api import Engine
+from ..._engine.inventory import Inventory
+from ..._errors import DrydockError, EngineError
+from ..._host import files
+from ..._host.host import Host
+from ..._plan.plan import DaemonConfig, Plan
+from ..._service.detect import service_of
+from ..._service.service import Service
+from ..journal import Journal
+from ..outcome import Outcome
+
+
+@dataclasses.dataclass
+class Context:
+    """What the steps of one transaction share.
+
+    :param stopped_at: when the daemon was stopped, by the clock of time.monotonic; None where this process did not stop it.
+    :param copiers: of each tree that is copied.
+    """
+
+    host: Host
+    plan: Plan
+    journal: Journal
+    outcome: Outcome = dataclasses.field(default_factory=Outcome)
+    stopped_at: t.Optional[float] = None
+    copiers: t.Dict[str, Copier] = dataclasses.field(default_factory=dict)
+    service: Service = dataclasses.field(init=False)
+
+    def __post_init__(self) -> None:
+        self.service = service_of(self.host, with_containerd=self.plan.containerd is not None)
+
+    def engine(self, side: DaemonConfig) -> Engine:
+        """The API of the daemon on one side."""
+        return Engine(side.socket or "/var/run/docker.sock")
+
+    def inventory(self) -> Inventory:
+        """What the daemon had when it was stopped; nothing where it was not."""
+        return next((Inventory.from_data(line["inventory"]) for line in self.journal.lines() if "inventory" in line), Inventory({}, {}, (), {}))
+
+    def hold(self, side: DaemonConfig) -> None:
+        """Hold the daemon, its next start with the command of one side."""
+        # Of containers that come into view nobody knows who ran: their policies do.
+        policies = side is self.plan.after and (bool(self.plan.hides) or self.plan.effect == "start")
+        self.service.hold(side.command, side.containerd, side.systemd_socket, policies)
+
+    def start(self, side: DaemonConfig, other: DaemonConfig) -> None:
+        """Start the daemon on one side; of a socket that it had on the other one systemd leaves the node, where clients would knock in vain."""
+        if other.systemd_socket and other.systemd_socket != side.systemd_socket:
+            files.remove(other.systemd_socket)
+        self.service.start(self.plan.ready_timeout)
+
+    def wait(self, id: str, done: t.Callable[[], t.Any], seconds: float, otherwise: str) -> None:
+        """Wait until something is true.
+
+        :param id: of the error where it is not within these seconds, and
+        :param otherwise: its words.
+        :raises DrydockError: with what the daemon answered last.
+        """
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                if done():
+                    return
+                words = ""
+            except EngineError as exc:
+                words = f" ({exc.sentence.rstrip('.')})"
+            if time.monotonic() > deadline:
+                raise DrydockError(id, f"Within {seconds:g} s {otherwise}{words}.")
+            self.host.sleep(0.02)
+
+    def took(self, what: str, began: float) -> float:
+        """Note how long something took, in seconds."""
+        seconds = round(time.monotonic() - began, 3)
+        self.outcome.phases.append({"phase": what, "seconds": seconds})
+        return seconds
+
+    def begun(self) -> list[dict[str, t.Any]]:
+        """What the journal says was begun, the latest first."""
+        return [line for line in reversed(self.journal.lines()) if line["event"] == "begin"]
+
+    def do(self, step: Step) -> None:
+        """Do one step: what undoing it needs is in the journal before it acts."""
+        self.journal.note("begin", step.text, **step.facts())
+        step.apply()
+        self.journal.note("done", step.text)
+
+
+class Step(abc.ABC):
+    """One step of a plan. Undoing reads nothing but its own line of the journal: it works the same in this process and in the next one.
+
+    :param text: as the plan has it: the name, and behind it what is not the same each time.
+    """
+
+    name: t.ClassVar[str]
+    # From the moment in which it has begun there is no undoing: a failure is told, and the next run goes on from there.
+    undoable: t.ClassVar[bool] = True
+    # Whether a recovery that goes forward may do it again after it was done.
+    repeatable: t.ClassVar[bool] = True
+
+    def __init__(self, context: Context, text: str) -> None:
+        self.context = context
+        self.text = text
+
+    @property
+    def plan(self) -> Plan:
+        """The plan that it is part of."""
+        return self.context.plan
+
+    @property
+    def host(self) -> Host:
+        """The machine that it changes."""
+        return self.context.host
+
+    def facts(self) -> dict[str, t.Any]:
+        """What the journal has to know before it acts, as JSON."""
+        return {}
+
+    @abc.abstractmethod
+    def apply(self) -> None:
+        """Do it.
+
+        :raises DrydockError: it failed; what was done by then is undone by `undo`.
+        """
+
+    def put_back(self, line: dict[str, t.Any]) -> None:
+        """Undo what it did to files, if it did, and nothing else: before a boot starts the daemon that is all there is to undo.
+
+        :param line: what the journal says of its beginning.
+        """
+        return
+
+    def undo(self, line: dict[str, t.Any]) -> str:
+        """Undo all of it, if it did anything; returns a sentence about what was restored, empty where that is not worth one.
+
+        :param line: what the journal says of its beginning.
+        """
+        self.put_back(line)
+        return ""
+
+
+__all__ = ("Context", "Step")

@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# SPDX-FileCopyrightText: drydock.dockerd contributors
+
+# Private to this collection: no promise is made to other users of it.
+
+"""Whole roots: taken back, renamed, removed, and what is left of a move when the daemon runs on its new root."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import os
+import typing as t
+
+from ..._copy import kept_roots
+from ..._copy.listing import COPY_MARK, list_tree, totals
+from ..._engine import stored_paths
+from ..._errors import DrydockError
+from ..._host import files
+from ..._host.mounts import parse_mountinfo, points_below
+from ..._host.processes import command_line, process_fields
+from ..._plan.order import DISCARD, FINISH, RENAME, TAKE_BACK
+from ..._plan.plan import DATA_ROOT, Move
+from ..outcome import Moved
+from .base import Context, Step
+
+# How often the daemon is given a tenth of a second more for containers that are just dying.
+_DYING_LOOKS = 50
+
+
+class TakeBack(Step):
+    """Begin with the old data that an earlier move set aside: they lie at their old place again, marked as an unfinished copy."""
+
+    name = TAKE_BACK
+
+    def apply(self) -> None:
+        for move in self.plan.moves:
+            if move.base:
+                kept_roots.take_back(move.base, move.target)
+
+    def put_back(self, line: dict[str, t.Any]) -> None:
+        for move in self.plan.moves:
+            if move.base:
+                kept_roots.set_aside(move.target, move.base)
+
+
+class Discard(Step):
+    """Remove what is ours: an unfinished copy, or old data that were kept."""
+
+    name = DISCARD
+
+    def apply(self) -> None:
+        for one in self.plan.doomed:
+            if os.path.lexists(one.path):
+                self.host.say(f"removing {one.path}")
+                kept_roots.remove(one.path, one.inode, files.read(self.host.places.mountinfo) or "")
+
+
+class Rename(Step):
+    """Move a root within its file system, in one step that leaves no moment without a root."""
+
+    name = RENAME
+
+    def apply(self) -> None:
+        for move in self.plan.moves:
+            if move.rename:
+                rename(self.context, move)
+
+    def put_back(self, line: dict[str, t.Any]) -> None:
+        for move in self.plan.moves:
+            if move.rename:
+                kept_roots.exchange_back(move.source, move.target)
+                rewrite_paths(move, move.source)
+
+
+class Finish(Step):
+    """Nothing reads the old root any more: it is set aside, or removed."""
+
+    name = FINISH
+    undoable = False
+
+    def facts(self) -> dict[str, t.Any]:
+        # An interrupted run may have come this far: the names are the ones that it noted.
+        kept: dict[str, str] = next((line["kept"] for line in self.context.journal.lines() if "kept" in line), {})
+        when = datetime.datetime.fromtimestamp(self.host.now()).strftime("%Y%m%dT%H%M%S")
+        return {"kept": kept or {move.tree: kept_roots.kept_name(move.source, when) for move in self.plan.moves}}
+
+    def apply(self) -> None:
+        kept = next(line["kept"] for line in self.context.journal.lines() if "kept" in line)
+        for move in self.plan.moves:
+            copier = self.context.copiers.get(move.tree)
+            whole = totals(copier.copied if copier else list_tree(move.target))
+            files.remove(os.path.join(move.target, COPY_MARK))
+            self.context.outcome.moved.append(Moved(move, whole.bytes, whole.files, self._set_aside(move, kept[move.tree])))
+
+    def _set_aside(self, move: Move, kept: str) -> str:
+        """Returns where the old root is kept, empty where it is not."""
+        if move.rename:
+            files.remove(move.source)
+            return ""
+        kept_roots.set_aside(move.source, kept)
+        if move.keep_source:
+            return kept
+        if os.path.lexists(kept):
+            kept_roots.remove(kept, files.inode_of(kept), files.read(self.host.places.mountinfo) or "")
+        return ""
+
+
+def rename(context: Context, move: Move) -> None:
+    """Rename one root, with the daemon stopped.
+
+    :raises DrydockError: a container outlived the stop.
+    """
+    nothing_left_alive(context, move.source)
+    mark(move, move.source)
+    kept_roots.exchange(move.source, move.target)
+    rewrite_paths(move, move.target)
+
+
+def rewrite_paths(move: Move, root: str) -> None:
+    """Let what an engine has stored below a data root name this root."""
+    if move.tree == DATA_ROOT:
+        stored_paths.rewrite_all(root)
+
+
+def mark(move: Move, root: str) -> None:
+    """Write the marker that the unit looks for."""
+    files.write(
+        os.path.join(root, move.marker),
+        f"The {move.what} of this host's Docker daemon, moved from {move.source}. docker.service does not start without this file.\n",
+    )
+
+
+def nothing_left_alive(context: Context, source: str) -> None:
+    """No container outlived the daemon, and nothing of it is mounted: a classic build may leave its layer after a clean stop.
+
+    :raises DrydockError: a container did.
+    """
+    looks = 0
+    while shims := _busy_shims():
+        if looks == _DYING_LOOKS:
+            raise DrydockError(
+                "containers-alive",
+                f"{len(shims)} containers outlived the daemon's stop (containerd-shim {', '.join(shims)}).",
+                "Stop them, then run again.",
+            )
+        looks += 1
+        context.host.sleep(0.1)
+    for point in points_below(source, parse_mountinfo(files.read(context.host.places.mountinfo) or "")):
+        context.host.must("umount", point)
+
+
+def _busy_shims() -> list[str]:
+    """Those of Docker's shims, by process id, whose container has a process: each is the shim's child, because it adopts orphans.
+
+    A shim alone has nothing that could write. An engine now and then fails to remove the task of a container that has ended
+    ("cannot delete running task", seen with 20.10.24), forgets the shim, and tidies up at its next start.
+    """
+    pids = [pid for pid in os.listdir("/proc") if pid.isdigit()]
+    shims = {pid for pid in pids if _is_shim(pid)}
+    parents: set[str] = set()
+    for pid in pids if shims else ():
+        with contextlib.suppress(OSError):
+            parents.add(process_fields(pid)[1])
+    return sorted(shims & parents, key=int)
+
+
+def _is_shim(pid: str) -> bool:
+    words = command_line(pid)
+    return bool(words) and "containerd-shim" in words[0] and "moby" in words
+
+
+__all__ = ("Discard", "Finish", "Rename", "TakeBack", "mark", "nothing_left_alive", "rename", "rewrite_paths")

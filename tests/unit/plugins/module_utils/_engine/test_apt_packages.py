@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# SPDX-FileCopyrightText: drydock.dockerd contributors
+
+"""What apt says becomes an upgrade, or a refusal that names what there is."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+from ansible_collections.drydock.dockerd.plugins.module_utils._engine import apt_packages
+from ansible_collections.drydock.dockerd.plugins.module_utils._engine.apt_packages import find_upgrade, upstream
+from ansible_collections.drydock.dockerd.plugins.module_utils._errors import DrydockError
+
+LISTED = """\
+ docker.io | 26.1.5+dfsg1-9 | http://deb.example/debian trixie/main amd64 Packages
+ docker.io | 20.10.24+dfsg1-1 | http://deb.example/debian bookworm/main amd64 Packages
+ docker.io | 20.10.24+dfsg1-1 | http://deb.example/debian bookworm/main Sources
+"""
+NAMES = ["docker.io", "docker-cli"]
+
+
+@pytest.fixture
+def apt(host, monkeypatch):
+    """A host on which apt has two versions of the engine, and one of them is installed; the client is of another kind."""
+    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
+    answers = host.execute.answers
+    show = "dpkg-query --show --showformat ${db:Status-Status} ${Version}"
+    answers[f"{show} docker.io"] = (0, "installed 20.10.24+dfsg1-1")
+    answers[f"{show} docker-cli"] = (0, "installed 1.0")
+    answers["apt-cache madison docker.io"] = (0, LISTED)
+    answers["apt-cache madison docker-cli"] = (0, LISTED.replace("docker.io", "docker-cli"))
+    answers["apt-cache policy docker.io"] = (0, "docker.io:\n  Installed: 20.10.24+dfsg1-1\n  Candidate: 26.1.5+dfsg1-9\n  Version table:\n")
+    answers["apt-cache policy docker-cli"] = (0, "docker-cli:\n  Installed: 1.0\n  Candidate: 26.1.5+dfsg1-9\n")
+    return host
+
+
+def test_the_newest_of_each(apt):
+    found = find_upgrade(apt, NAMES, "")
+    assert found.before == {"docker.io": "20.10.24+dfsg1-1", "docker-cli": "1.0"}
+    assert found.after == {"docker.io": "26.1.5+dfsg1-9", "docker-cli": "26.1.5+dfsg1-9"}
+    # The client that was there comes from nowhere.
+    assert not found.back
+    assert find_upgrade(apt, NAMES[:1], "").back
+
+
+@pytest.mark.parametrize(
+    ("version", "after"),
+    [
+        ("26.*", {"docker.io": "26.1.5+dfsg1-9", "docker-cli": "26.1.5+dfsg1-9"}),
+        ("26.1.5+dfsg1-9", {"docker.io": "26.1.5+dfsg1-9", "docker-cli": "26.1.5+dfsg1-9"}),
+        ("20.*", {"docker-cli": "20.10.24+dfsg1-1"}),
+    ],
+)
+def test_one_version(apt, version, after):
+    assert find_upgrade(apt, NAMES, version).after == after
+
+
+def test_a_package_without_that_version_stays(apt):
+    apt.execute.answers["apt-cache madison docker-cli"] = (0, "")
+    assert find_upgrade(apt, NAMES, "26.*").after == {"docker.io": "26.1.5+dfsg1-9"}
+
+
+def test_the_client_that_becomes_a_package_of_its_own_comes_along(apt):
+    apt.execute.answers["dpkg-query --show --showformat ${db:Status-Status} ${Version} docker-cli"] = (1, "no packages found")
+    found = find_upgrade(apt, NAMES[:1], "26.*")
+    assert found.after == {"docker.io": "26.1.5+dfsg1-9", "docker-cli": "26.1.5+dfsg1-9"}
+    assert found.undo[-2:] == ["docker.io=20.10.24+dfsg1-1", "docker-cli-"]
+    assert str(found) == "docker.io from 20.10.24+dfsg1-1 to 26.1.5+dfsg1-9 and docker-cli from none to 26.1.5+dfsg1-9"
+    apt.execute.answers["apt-cache madison docker-cli"] = (0, "")
+    assert list(find_upgrade(apt, NAMES[:1], "26.*").after) == ["docker.io"]
+
+
+def test_what_is_there_already_changes_nothing(apt):
+    assert find_upgrade(apt, NAMES[:1], "20.10.*").after == {}
+    apt.execute.answers["apt-cache policy docker.io"] = (0, "  Candidate: 20.10.24+dfsg1-1\n")
+    assert find_upgrade(apt, NAMES[:1], "").after == {}
+
+
+def test_an_unknown_version_names_those_that_there_are(apt):
+    words = r"There is no version '99\.\*' of docker\.io: the package manager has 26\.1\.5\+dfsg1-9, 20\.10\.24\+dfsg1-1\. See 'apt-cache madison docker\.io'\."
+    with pytest.raises(DrydockError, match=words):
+        find_upgrade(apt, NAMES, "99.*")
+
+
+def test_a_package_that_is_not_installed_is_told(apt):
+    with pytest.raises(DrydockError, match=r"There is no package docker-ce installed: the package manager has none\."):
+        find_upgrade(apt, ["docker-ce"], "")
+
+
+def test_another_package_manager_is_told(host, monkeypatch):
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    with pytest.raises(DrydockError, match=r"This host has no apt-get"):
+        find_upgrade(host, NAMES, "")
+
+
+def test_commands_ask_nobody_and_name_versions(apt):
+    found = find_upgrade(apt, NAMES[:1], "26.*")
+    assert found.forth[-1] == "docker.io=26.1.5+dfsg1-9"
+    assert found.undo[-1] == "docker.io=20.10.24+dfsg1-1"
+    for command in (found.download, found.forth, found.undo):
+        assert {"DEBIAN_FRONTEND=noninteractive", "--yes", "Dpkg::Options::=--force-confold", "--allow-downgrades"} <= set(command)
+    assert "--download-only" in found.download
+    assert "--download-only" not in found.forth
+
+
+@pytest.mark.parametrize(
+    ("version", "engine"),
+    [("5:28.5.1-1~debian.12~bookworm", "28.5.1"), ("20.10.24+dfsg1-1+deb12u1+b2", "20.10.24"), ("26.1.5~rc1-1", "26.1.5"), ("", "")],
+)
+def test_the_engines_own_version(version, engine):
+    assert upstream(version) == engine
+
+
+def test_mending_asks_nobody():
+    assert apt_packages.MEND[-4:] == ("dpkg", "--configure", "--pending", "--force-confold")

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# SPDX-FileCopyrightText: drydock.dockerd contributors
+
+"""What is kept between runs comes back as it was."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import pathlib
+
+from ansible_collections.drydock.dockerd.plugins.module_utils._engine.daemon_json import Ask
+from ansible_collections.drydock.dockerd.plugins.module_utils._host import files
+from ansible_collections.drydock.dockerd.plugins.module_utils._observe import records
+from ansible_collections.drydock.dockerd.plugins.module_utils._observe.records import PastMove, Records
+
+
+def test_notes_come_back_from_their_file(host):
+    assert records.load(host) == Records({}, {}, "")
+    known = Records(
+        {"a": Ask("a", {"debug": True}, {"zz.conf": "[Service]\n"}, True)},
+        {"process": "1:2", "settings": {"debug": True}},
+        ".drydock-root-1",
+        (PastMove("/var/lib/docker", "/mnt/docker", "/var/lib/docker.drydock-kept-1", (5, 6), False),),
+        files={"/etc/docker/daemon.json": "1a2b"},
+    )
+    os.makedirs(host.places.state_dir)
+    pathlib.Path(host.places.state_dir, "owners.json").write_text(known.text())
+    assert records.load(host) == known
+    # Other releases read this, too.
+    fields = {"origin", "root", "kept", "inode", "restored", "tree", "run", "record"}
+    assert [set(one) for one in json.loads(known.text())["history"]] == [fields]
+
+
+def test_notes_of_before_moves_were_noted_are_read():
+    assert records.parse('{"owners": {}, "settled": {}, "marker": "m"}') == Records({}, {}, "m")
+
+
+def test_a_kept_directory_is_known_by_its_inode(tmp_path):
+    past = PastMove("/a", "/b", str(tmp_path / "kept"), (5, 6), False)
+    assert not past.is_there(files.inode_of(past.kept))
+    (tmp_path / "kept").mkdir()
+    past = dataclasses.replace(past, inode=files.inode_of(past.kept))
+    assert past.is_there(files.inode_of(past.kept))
+    (tmp_path / "kept").rename(tmp_path / "other")
+    (tmp_path / "kept").mkdir()
+    assert not past.is_there(files.inode_of(past.kept))

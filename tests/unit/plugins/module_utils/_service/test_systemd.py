@@ -1,0 +1,266 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# SPDX-FileCopyrightText: drydock.dockerd contributors
+
+"""The units of a host are read from their files, and systemd is asked for nothing that leaves a way around the hold."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+
+import pytest
+from ansible_collections.drydock.dockerd.plugins.module_utils._errors import CommandFailed, DrydockError
+from ansible_collections.drydock.dockerd.plugins.module_utils._service.systemd import HOLD_DROP_IN, Systemd
+from ansible_collections.drydock.dockerd.plugins.module_utils._service.unit_file import parse_flags, values
+
+UNIT = "[Service]\nEnvironmentFile=-{}\nExecStart=/usr/sbin/dockerd -H fd:// $DOCKER_OPTS\n"
+
+
+@pytest.fixture
+def place(host):
+    """Write a file below one of the host's unit directories."""
+
+    def put(directory, name, text):
+        path = pathlib.Path(host.places.state_dir).parent / directory / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return str(path)
+
+    return put
+
+
+@pytest.fixture
+def unit(host, place):
+    """A vendor's unit with an environment file."""
+    options = place("etc", "docker", 'DOCKER_OPTS="--debug --label a=b"\n')
+    return place("vendor", "docker.service", UNIT.format(options))
+
+
+@pytest.fixture
+def systemd(host):
+    """Both units loaded, dockerd up."""
+    host.execute.answers = {
+        "systemctl show docker.socket --property LoadState": (0, "LoadState=loaded\n"),
+        "systemctl show docker.service --property ActiveState,MainPID": (0, "ActiveState=active\nMainPID=42\n"),
+        "systemctl show docker.service --property ActiveState,Result": (0, "ActiveState=inactive\nResult=success\n"),
+    }
+    return Systemd(host)
+
+
+def test_read_takes_the_admin_s_unit_before_the_vendor_s(host, place, unit):
+    assert Systemd(host).read(()).fragment == unit
+    admins = place("units", "docker.service", "[Service]\nExecStart=/opt/dockerd\n")
+    found = Systemd(host).read(())
+    assert (found.fragment, found.command) == (admins, ["/opt/dockerd"])
+
+
+def test_read_tells_our_drop_ins_from_foreign_ones_and_forgets_the_hold(host, place, unit):
+    place("vendor", "docker.service.d/50-shadowed.conf", "[Service]\nExecStart=never seen\n")
+    shadow = place("units", "docker.service.d/50-shadowed.conf", "# nothing\n")
+    runtime = place("runtime_units", "docker.service.d/10-runtime.conf", "[Service]\nEnvironment=A=1 'B=2 3'\n")
+    place("units", "docker.service.d/zz-ours.conf", "[Service]\nEnvironment=A=4\n")
+    place("runtime_units", f"docker.service.d/{HOLD_DROP_IN}", "[Service]\nExecStart=\nExecStart=/bin/false\n")
+    place("units", "docker.service.d/README", "no drop-in\n")
+    found = Systemd(host).read({"zz-ours.conf"})
+    assert list(found.texts) == [unit, runtime, shadow]
+    assert found.ours == {"zz-ours.conf": "[Service]\nEnvironment=A=4\n"}
+    assert found.environment == {"A": "4", "B": "2 3", "DOCKER_OPTS": "--debug --label a=b"}
+
+
+def test_read_without_an_engine_says_so(host):
+    with pytest.raises(DrydockError, match=r"no docker\.service"):
+        Systemd(host).read(())
+
+
+def test_read_of_a_masked_unit_says_so(host, unit):
+    os.makedirs(host.places.units)
+    os.symlink("/dev/null", os.path.join(host.places.units, "docker.service"))
+    with pytest.raises(DrydockError, match="is masked by"):
+        Systemd(host).read(())
+
+
+def test_a_unit_without_a_command_says_so(make_unit):
+    with pytest.raises(DrydockError, match="has no ExecStart"):
+        _ = make_unit("[Service]\n").command
+
+
+EFFECTIVE = {
+    "alone": ({}, {}, ["/usr/sbin/dockerd", "-H", "fd://", "--debug"]),
+    "with ours": ({"zz.conf": "[Service]\nExecStart=\nExecStart=/usr/sbin/dockerd $DOCKER_OPTS\n"}, {}, ["/usr/sbin/dockerd", "--debug"]),
+    "ours sorts before a foreign one": (
+        {"aa.conf": "[Service]\nExecStart=\nExecStart=ours\n"},
+        {"/etc/systemd/system/docker.service.d/bb.conf": "[Service]\nExecStart=\nExecStart=foreign\n"},
+        ["foreign"],
+    ),
+    "a prefix is not a word": ({"zz.conf": "[Service]\nExecStart=\nExecStart=-@/usr/sbin/dockerd 'a b'\n"}, {}, ["/usr/sbin/dockerd", "a b"]),
+}
+
+
+@pytest.mark.parametrize(("ours", "foreign", "argv"), EFFECTIVE.values(), ids=EFFECTIVE)
+def test_the_effective_command_follows_the_order_of_names(make_unit, ours, foreign, argv):
+    assert make_unit(foreign=foreign, environment={"DOCKER_OPTS": "--debug"}).effective(ours) == argv
+
+
+@pytest.mark.parametrize(
+    ("flag", "origin"),
+    [
+        ("-H fd://", "/lib/systemd/system/docker.service"),
+        ("--label a=b", "/etc/systemd/system/docker.service.d/x.conf"),
+        ("--tls", "variable DOCKER_OPTS"),
+    ],
+)
+def test_origin_names_who_wrote_a_flag(make_unit, flag, origin):
+    foreign = {"/etc/systemd/system/docker.service.d/x.conf": "[Service]\nExecStart=\nExecStart=dockerd --label   a=b\n"}
+    unit = make_unit(foreign=foreign, environment={"OTHER": "x", "DOCKER_OPTS": "--tls"})
+    assert unit.origin(parse_flags(flag.split())[0]) == origin
+
+
+def test_the_hold_stops_every_start_but_ours_and_lies_where_a_reboot_clears_it(host, systemd):
+    systemd.hold(["/usr/sbin/dockerd", "--label", "a b", "--label=$HOME=5%"])
+    service, socket = (pathlib.Path(host.places.runtime_units, f"docker.{kind}.d", HOLD_DROP_IN).read_text() for kind in ("service", "socket"))
+    for text in (service, socket):
+        assert values([text], "Unit", "ConditionPathExists") == [f"!{host.places.hold}"]
+    assert values(["[Service]\nExecStart=old\n", service], "Service", "ExecStart") == ['/usr/sbin/dockerd --label "a b" --label=$$HOME=5%% --restart=false']
+    assert values([service], "Service", "TimeoutStopSec") == ["infinity"]
+    assert os.path.exists(host.places.hold)
+    assert host.execute.commands[-1] == "systemctl daemon-reload"
+
+
+@pytest.mark.parametrize(("state", "there"), [("inactive", False), ("failed", False), ("active", True)])
+def test_a_held_service_waits_for_its_socket(host, systemd, tmp_path, state, there):
+    """Or a start of somebody else's, between two looks at the hold, brings up the daemon without it."""
+    node = tmp_path / "docker.sock"
+    node.touch()
+    host.execute.answers["systemctl show docker.socket --property Listen,LoadState"] = (0, f"Listen={node} (Stream)\nLoadState=loaded\n")
+    host.execute.answers["systemctl show docker.socket --property ActiveState"] = (0, f"ActiveState={state}\n")
+    systemd.start(5)
+    assert node.exists()
+    systemd.hold(["dockerd"], socket=str(node))
+    text = pathlib.Path(host.places.runtime_units, "docker.service.d", HOLD_DROP_IN).read_text()
+    assert values([text], "Unit", "ConditionPathExists") == [f"!{host.places.hold}", str(node)]
+    systemd.start(5)
+    assert node.exists() == there
+
+
+def test_the_hold_of_a_host_without_a_socket_unit_makes_none(host, systemd):
+    host.execute.answers["systemctl show docker.socket --property LoadState"] = (0, "LoadState=masked\n")
+    systemd.hold(["dockerd"])
+    assert os.listdir(host.places.runtime_units) == ["docker.service.d"]
+
+
+def test_the_hold_of_containerd_has_its_new_command_and_goes_with_the_rest(host, systemd):
+    """Whoever starts docker starts containerd first, condition or not."""
+    service = dataclasses.replace(systemd, with_containerd=True)
+    service.hold(["dockerd"], ["containerd", "--root", "/new"])
+    (path,) = pathlib.Path(host.places.runtime_units).glob("containerd.service.d/*.conf")
+    text = path.read_text()
+    assert values([text], "Unit", "ConditionPathExists") == [f"!{host.places.hold}"]
+    assert values([text], "Service", "ExecStart") == ["containerd --root /new"]
+    service.unhold()
+    assert not path.exists()
+
+
+def test_containerd_is_stopped_and_started_only_where_it_moves(systemd):
+    assert "containerd.service" in dataclasses.replace(systemd, with_containerd=True).units()
+    assert "containerd.service" not in systemd.units()
+
+
+def test_unhold_leaves_nothing_of_the_hold_and_may_be_repeated(host, systemd):
+    systemd.hold(["dockerd"])
+    for _turn in range(2):
+        systemd.unhold()
+        left = [path for path in pathlib.Path(host.places.runtime_units).rglob("*") if path.is_file()]
+        assert (left, os.path.exists(host.places.hold)) == ([], False)
+        assert host.execute.commands[-1] == "systemctl daemon-reload"
+
+
+def test_stop_takes_socket_and_service_in_one_job(host, systemd):
+    systemd.stop()
+    assert "systemctl stop --job-mode=replace-irreversibly docker.socket docker.service" in host.execute.commands
+
+
+@pytest.mark.parametrize(("active", "result"), [("failed", "timeout"), ("failed", "signal"), ("failed", "watchdog"), ("active", "success")])
+def test_a_stop_that_was_not_clean_is_an_error(host, systemd, active, result):
+    """A killed dockerd leaves containers marked as stopped by hand."""
+    host.execute.answers["systemctl show docker.service --property ActiveState,Result"] = (0, f"ActiveState={active}\nResult={result}\n")
+    with pytest.raises(CommandFailed, match=f"{active} with result '{result}'"):
+        systemd.stop()
+
+
+def test_start_lets_the_condition_pass_first(host, systemd):
+    pathlib.Path(host.places.hold).touch()
+    systemd.start(30)
+    assert not os.path.exists(host.places.hold)
+    changing = [command for command in host.execute.commands if not command.startswith("systemctl show")]
+    assert changing == ["systemctl reset-failed docker.socket docker.service", "systemctl start docker.socket docker.service"]
+
+
+def test_start_waits_for_a_stop_that_is_still_under_way(host, systemd):
+    host.execute.answers["systemctl show docker.service --property Job"] = (0, "Job=17\n")
+    waits = []
+
+    def sleep(_seconds):
+        waits.append(list(host.execute.commands))
+        if len(waits) == 3:
+            host.execute.answers["systemctl show docker.service --property Job"] = (0, "Job=\n")
+
+    host.sleep = sleep
+    systemd.start(30)
+    assert not any(command.startswith("systemctl start") for command in waits[-1])
+    assert "systemctl start docker.socket docker.service" in host.execute.commands
+
+
+def test_a_start_that_systemd_skipped_is_an_error(host, systemd):
+    """A failed condition ends with rc 0."""
+    host.execute.answers["systemctl show docker.service --property ActiveState,MainPID"] = (0, "ActiveState=inactive\nMainPID=0\n")
+    with pytest.raises(CommandFailed, match="dockerd does not start: no message"):
+        systemd.start(30)
+
+
+LOGS = {
+    "a fatal line": ('time="x" level=info msg="hello"\ntime="x" level=fatal msg="no \\"such\\" driver."\nStopped.\n', 'no "such" driver'),
+    "plain text": ("failed to start daemon: pid file found\n", "failed to start daemon: pid file found"),
+    "the last of several": ('level=error msg="first"\nlevel=error msg="second"\n', "second"),
+    "nothing of interest": ("Starting Docker.\n", "no answer"),
+}
+
+
+@pytest.mark.parametrize(("log", "words"), LOGS.values(), ids=LOGS)
+def test_a_failed_start_is_told_in_dockerd_s_own_words(host, systemd, log, words):
+    host.execute.answers.update({"systemctl start": (1, "no answer"), "journalctl": (0, log)})
+    with pytest.raises(CommandFailed) as caught:
+        systemd.start(30)
+    assert caught.value.sentence == f"dockerd does not start: {words}."
+    assert host.execute.commands[-2] == "journalctl --sync"
+    assert f"journalctl --unit docker.service --since @{host.now():.6f}" in host.execute.commands[-1]
+
+
+@pytest.mark.parametrize(("version", "option"), [("systemd 247 (247.3-7)", "--kill-who"), ("systemd 252 (252.39)", "--kill-whom"), ("", "--kill-who")])
+def test_reload_uses_the_option_that_this_systemd_knows(host, systemd, version, option):
+    host.execute.answers["systemctl --version"] = (0, version)
+    systemd.signal_reload()
+    assert host.execute.commands[-1] == f"systemctl kill {option}=main --signal=HUP docker.service"
+
+
+PIDS = [("active", 42), ("reloading", 42), ("activating", 0), ("deactivating", 0), ("inactive", 0), ("failed", 0)]
+
+
+@pytest.mark.parametrize(("active", "pid"), PIDS)
+def test_main_pid_is_that_of_a_daemon_that_is_up(host, systemd, active, pid):
+    host.execute.answers["systemctl show docker.service --property ActiveState,MainPID"] = (0, f"ActiveState={active}\nMainPID=42\n")
+    assert systemd.main_pid() == pid
+
+
+SOCKETS = [
+    ("Listen=/run/docker.sock (Stream)\nLoadState=loaded\n", "/run/docker.sock"),
+    ("Listen=/run/docker.sock (Stream)\nLoadState=masked\n", None),
+    ("LoadState=not-found\n", None),
+    ("Listen=[::]:2375 (Stream)\nLoadState=loaded\n", None),
+]
+
+
+@pytest.mark.parametrize(("shown", "path"), SOCKETS)
+def test_socket_path(host, shown, path):
+    host.execute.answers["systemctl show docker.socket"] = (0, shown)
+    assert Systemd(host).socket_path() == path
