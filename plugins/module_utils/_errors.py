@@ -7,6 +7,9 @@
 
 from __future__ import annotations
 
+import os
+import traceback
+
 
 class DrydockError(Exception):
     """One sentence for a person, and what to do about it.
@@ -55,6 +58,19 @@ def wrapping(cause: Exception, id: str, sentence: str, hint: str = "") -> Drydoc
     return DrydockError((cause.id if isinstance(cause, DrydockError) else "") or id, sentence, hint)
 
 
+def unexpected(error: Exception) -> DrydockError:
+    """What escaped from somewhere, as one sentence: the path that it is about and the system's own words, or where in the collection it came from."""
+    if isinstance(error, DrydockError):
+        return error
+    if isinstance(error, OSError) and error.strerror:
+        paths = " and ".join(str(one) for one in (error.filename, error.filename2) if one is not None)
+        words = f"{paths}: {error.strerror}" if paths else error.strerror
+    else:
+        frames = traceback.extract_tb(error.__traceback__)
+        words = f"{type(error).__name__}: {error}" + (f" ({os.path.basename(frames[-1].filename)}:{frames[-1].lineno})" if frames else "")
+    return DrydockError("unexpected", f"{words}.", "Mend what it names, then run again; if it names nothing of this host, please report it.")
+
+
 def format_bytes(count: float) -> str:
     """Bytes for people."""
     for unit in ("B", "KiB", "MiB", "GiB"):
@@ -71,5 +87,6 @@ __all__ = (
     "Refused",
     "format_bytes",
     "message",
+    "unexpected",
     "wrapping",
 )

@@ -11,7 +11,7 @@ import abc
 import dataclasses
 import typing as t
 
-from .._errors import DrydockError, Refused
+from .._errors import Refused, unexpected
 from .._host.host import Host
 from .._observe.paths import look_at_paths
 from .._observe.state import State, observe
@@ -106,19 +106,22 @@ class Operation(abc.ABC):
 
         :returns: a module's result, or how to follow the worker that will have it.
         :raises Refused: preflight found errors; nothing was written.
-        :raises DrydockError: it failed, and what was begun is undone.
+        :raises DrydockError: it failed, and what was begun is undone; nothing else escapes.
         """
-        if self.check_mode:
-            return self._run((False, ""))
-        with locked(self.host, self.name):
-            return under_way(self.host, self.run_id) or self._run(previous_run(self.host))
+        try:
+            if self.check_mode:
+                return self._run((False, ""))
+            with locked(self.host, self.name):
+                return under_way(self.host, self.run_id) or self._run(previous_run(self.host))
+        except Exception as exc:
+            raise unexpected(exc) from exc
 
     def _run(self, previous: PreviousRun) -> Result:
         try:
             state, plan, steps, result = self._planned()
-        except DrydockError as exc:
+        except Exception as exc:
             # Whoever reads only this has to learn that an interrupted change was undone before.
-            raise error_with_previous(previous, exc) from exc
+            raise error_with_previous(previous, unexpected(exc)) from exc
         if self.check_mode:
             return result
         if state is None or plan is None or not steps:

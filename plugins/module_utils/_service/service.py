@@ -136,7 +136,10 @@ class Service(abc.ABC):
 
     @abc.abstractmethod
     def worker_is_active(self) -> bool:
-        """Whether the worker or its recovery is under way."""
+        """Whether the worker or its recovery is under way.
+
+        :raises DrydockError: nobody can tell.
+        """
 
 
 def complaint(log: str) -> str:

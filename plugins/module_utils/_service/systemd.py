@@ -36,6 +36,10 @@ def _exec_start(command: t.Sequence[str]) -> str:
     return f"ExecStart=\nExecStart={unit_file.quote(literal)}\n"
 
 
+# How often systemd is asked for the worker until it answers, and how long to wait between, in seconds.
+_ATTEMPTS, _PAUSE = 5, 2.0
+
+
 @dataclasses.dataclass(frozen=True)
 class Systemd(Service):
     """The Docker units of a host with systemd.
@@ -252,8 +256,18 @@ ExecStart={command}
         )  # fmt: skip
 
     def worker_is_active(self) -> bool:
-        """Whether the worker or its recovery is under way."""
-        return self.host.run("systemctl", "show", WORKER, "--property=ActiveState", "--value").out.strip() not in ("inactive", "failed", "")
+        """Whether the worker or its recovery is under way.
+
+        :raises CommandFailed: systemd does not say; a recovery beside a worker that lives would be worse than none.
+        """
+        for _attempt in range(_ATTEMPTS):
+            shown = self.host.run("systemctl", "show", WORKER, "--property=ActiveState", "--value")
+            if shown.rc == 0:
+                return shown.out.strip() not in ("inactive", "failed", "")
+            self.host.sleep(_PAUSE)
+        raise CommandFailed(
+            "worker-unknown", f"systemd does not say whether an earlier change is still under way: {shown.words or 'no message'}.", "Run again."
+        )
 
 
 def _behind(socket: str | None) -> str:

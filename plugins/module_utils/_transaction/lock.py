@@ -23,7 +23,10 @@ def locked(host: Host, what: str) -> t.Iterator[None]:
 
     :raises DrydockError: somebody else holds the lock; says who and since when.
     """
-    with open(host.places.lock, "a+", encoding="utf-8") as stream:
+    # Root's alone, also where an older release has made it: whoever may open a file may hold its lock, and block all changes.
+    descriptor = os.open(host.places.lock, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+    with open(descriptor, "a+", encoding="utf-8") as stream:
+        os.fchmod(descriptor, 0o600)
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as exc:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import time
 import typing as t
 
-from .._errors import DrydockError, wrapping
+from .._errors import DrydockError, unexpected, wrapping
 from .._host import files
 from .._host.host import Host
 from .._observe import records
@@ -43,7 +43,11 @@ class Transaction:
 
         :raises DrydockError: it failed and everything was undone; the message says what failed and what was restored.
         """
-        self._stage()
+        try:
+            self._stage()
+        except Exception as exc:
+            # A file that may not be changed, or a full disk: the journal has to be closed, or nobody could do anything here any more.
+            raise self._undone("prepare", exc) from exc
         outcome = self.context.outcome
         try:
             for text in self.plan.steps:
@@ -120,9 +124,7 @@ class Transaction:
 
 
 def _words(cause: Exception) -> tuple[str, str]:
-    if isinstance(cause, DrydockError):
-        return cause.sentence.rstrip("."), cause.hint
-    return f"{type(cause).__name__}: {cause}", ""
+    return unexpected(cause).sentence.rstrip("."), cause.hint if isinstance(cause, DrydockError) else ""
 
 
 def _unfinished(text: str, cause: Exception) -> DrydockError:

@@ -14,7 +14,7 @@ import sys
 import traceback
 import typing as t
 
-from .._errors import DrydockError, message, wrapping
+from .._errors import DrydockError, message, unexpected, wrapping
 from .._host import files
 from .._host.formats import parse_json
 from .._host.host import Host
@@ -52,13 +52,17 @@ def _say(host: Host, line: str) -> None:
 def _run(host: Host) -> None:
     journal = Journal(host)
     with files.making_room(journal.make_room):
-        plan = Plan.from_data(journal.plan())
-        asked = parse_json(files.read(host.places.asked), host.places.asked)
+        previous = (False, "")
         try:
+            asked = parse_json(files.read(host.places.asked), host.places.asked)
+            previous = asked["earlier"]
+            plan = Plan.from_data(journal.plan())
             outcome = Transaction(host, plan, journal).run()
-            end = results.end_with(with_previous(asked["earlier"], {**asked["planned"], **report(plan, outcome, asked["planned"])}))
-        except DrydockError as exc:
-            end = results.end_by(error_with_previous(asked["earlier"], exc))
+            end = results.end_with(with_previous(previous, {**asked["planned"], **report(plan, outcome, asked["planned"])}))
+        except Exception as exc:
+            # Whatever it is, nobody killed the worker.
+            traceback.print_exc()
+            end = results.end_by(error_with_previous(previous, unexpected(exc)))
         results.write_end(host, end)
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import pathlib
 import typing as t
@@ -70,6 +71,23 @@ def test_a_failed_look_tells_that_an_interrupted_change_was_undone(made: t.Calla
     with pytest.raises(DrydockError) as caught:
         asked.run()
     assert str(caught.value) == f"{EARLIER} The daemon does not answer. [api-silent]"
+
+
+@pytest.mark.parametrize("check_mode", [True, False])
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_what_nobody_expected_is_a_sentence_with_its_path(
+    made: t.Callable[..., Operation], name: str, check_mode: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = made(name, check_mode=check_mode)
+
+    def refuse(host: Host) -> t.NoReturn:
+        raise IsADirectoryError(errno.EISDIR, "Is a directory", "/etc/docker/daemon.json")
+
+    monkeypatch.setattr(operation, "observe", refuse)
+    with pytest.raises(DrydockError) as caught:
+        asked.run()
+    assert "/etc/docker/daemon.json: Is a directory. Mend what it names, then run again" in str(caught.value)
+    assert str(caught.value).endswith("[unexpected]")
 
 
 @pytest.mark.parametrize("name", OPERATIONS)

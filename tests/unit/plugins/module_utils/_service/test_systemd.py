@@ -11,6 +11,7 @@ import pathlib
 
 import pytest
 from ansible_collections.drydock.dockerd.plugins.module_utils._errors import CommandFailed, DrydockError
+from ansible_collections.drydock.dockerd.plugins.module_utils._host.host import Result
 from ansible_collections.drydock.dockerd.plugins.module_utils._service.systemd import HOLD_DROP_IN, Systemd
 from ansible_collections.drydock.dockerd.plugins.module_utils._service.unit_file import parse_flags, values
 
@@ -264,3 +265,32 @@ SOCKETS = [
 def test_socket_path(host, shown, path):
     host.execute.answers["systemctl show docker.socket"] = (0, shown)
     assert Systemd(host).socket_path() == path
+
+
+SHOW_WORKER = "systemctl show drydock-dockerd.service"
+
+
+@pytest.mark.parametrize(
+    ("answer", "active"), [("active\n", True), ("activating\n", True), ("deactivating\n", True), ("inactive\n", False), ("failed\n", False)]
+)
+def test_a_worker_is_active_until_systemd_says_that_it_is_not(systemd, host, answer, active):
+    host.execute.answers[SHOW_WORKER] = (0, answer)
+    assert systemd.worker_is_active() is active
+
+
+def test_a_systemd_that_does_not_answer_is_no_systemd_without_a_worker(systemd, host):
+    """A recovery beside a worker that lives would undo what that one does."""
+    host.execute.answers[SHOW_WORKER] = (1, "Failed to get properties: Connection timed out")
+    with pytest.raises(CommandFailed, match=r"does not say whether an earlier change is still under way: .*timed out.* \[worker-unknown\]$"):
+        systemd.worker_is_active()
+
+
+def test_a_systemd_that_was_busy_is_asked_again(systemd, host):
+    host.execute.answers[SHOW_WORKER] = (1, "Failed to get properties: Connection timed out")
+    answers = iter([(1, "busy"), (0, "active\n")])
+
+    def ask(argv, timeout, stdin):
+        rc, out = next(answers)
+        return Result(tuple(argv), rc, out, "")
+
+    assert Systemd(dataclasses.replace(host, execute=ask)).worker_is_active()

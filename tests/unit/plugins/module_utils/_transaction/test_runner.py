@@ -15,6 +15,7 @@ import os
 import pathlib
 import shutil
 import socket
+import stat
 import subprocess
 import tempfile
 import time
@@ -579,6 +580,25 @@ def test_a_reload_that_changes_nothing_is_taken_back(world, monkeypatch):
     it.assert_whole(new=False)
 
 
+@pytest.mark.parametrize("change", ["a reload", "a restart", "a move"])
+def test_a_file_that_may_not_be_changed_ends_the_change_before_anything_is_done(world, monkeypatch, change):
+    """As of an immutable one, which a second name may not be made of: the next run has to find a closed journal."""
+    it = world(change)
+    link = os.link
+
+    def refuse(path, *more):
+        if path == it.machine.places.daemon_json:
+            raise PermissionError(errno.EPERM, "Operation not permitted", path)
+        link(path, *more)
+
+    monkeypatch.setattr(os, "link", refuse)
+    with pytest.raises(DrydockError, match=rf"Failed at 'prepare': {it.machine.places.daemon_json}: Operation not permitted\. Nothing had been changed\."):
+        it.run()
+    assert not any("stop" in command for command in it.machine.commands)
+    it.assert_whole(new=False)
+    assert [name for name in os.listdir(os.path.dirname(it.machine.places.daemon_json)) if "drydock" in name] == []
+
+
 def test_a_container_that_does_not_start_is_told_and_takes_nothing_back(world):
     it = world("a restart")
     it.machine.broken = "web"
@@ -856,6 +876,15 @@ def test_only_one_change_at_a_time(host):
             pass
     with locked(host, "other"):
         assert pathlib.Path(host.places.lock).read_text().startswith("other, ")
+
+
+def test_nobody_but_root_can_hold_the_lock(host):
+    """Who may open a file for reading may take its lock; an older release has made it readable for all."""
+    pathlib.Path(host.places.lock).touch(mode=0o644)
+    for _again in range(2):
+        with locked(host, "data_root"):
+            assert stat.S_IMODE(os.stat(host.places.lock).st_mode) == 0o600
+        os.unlink(host.places.lock)
 
 
 def test_a_lock_is_free_after_a_failure(host):

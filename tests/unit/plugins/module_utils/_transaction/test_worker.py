@@ -9,6 +9,7 @@ import errno
 import io
 import json
 import os
+import re
 import types
 import zipfile
 import zipimport
@@ -40,6 +41,30 @@ def recovered(host, monkeypatch):
         return json.loads(files.read(host.places.result) or "null")
 
     return recover
+
+
+@pytest.mark.parametrize(
+    ("failure", "words"),
+    [
+        (PermissionError(errno.EPERM, "Operation not permitted", "/etc/docker/daemon.json"), r"/etc/docker/daemon\.json: Operation not permitted\."),
+        (OSError(errno.ENOSPC, "No space left on device"), r"No space left on device\."),
+        (KeyError("name"), r"KeyError: 'name' \(test_worker\.py:\d+\)\."),
+    ],
+    ids=["a path", "no path", "a fault"],
+)
+def test_whatever_ends_a_worker_is_told_in_its_own_words(host, monkeypatch, capsys, failure, words):
+    """It was not killed, and running again would not help."""
+
+    def fail(_journal):
+        raise failure
+
+    monkeypatch.setattr(worker_main.Journal, "plan", fail)
+    files.write(host.places.asked, json.dumps({"earlier": [True, "It was undone."], "planned": {}}))
+    worker_main._run(host)
+    end = json.loads(files.read(host.places.result))
+    assert re.fullmatch(rf"It was undone\. {words}", end["error"])
+    assert end["id"] == "unexpected"
+    assert "Traceback" in capsys.readouterr().err
 
 
 def test_an_error_has_its_id_when_it_has_come_home():
