@@ -224,29 +224,41 @@ def remove_tree(path: str, keep: t.Container[str] = ()) -> None:
                     directories.append(entry.path)
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
-        _empty(fd, device, keep)
+        _empty(path, fd, device, keep)
     finally:
         os.close(fd)
     if not keep:
         os.rmdir(path)
 
 
-def _empty(fd: int, device: int, keep: t.Container[str] = ()) -> None:
+def _empty(path: str, fd: int, device: int, keep: t.Container[str] = ()) -> None:
     """Remove what lies in a directory; what was mounted there since it was looked at is another device, and stays."""
     for name in os.listdir(fd):
         if name in keep:
             continue
-        if not stat.S_ISDIR(os.stat(name, dir_fd=fd, follow_symlinks=False).st_mode):
-            os.unlink(name, dir_fd=fd)
-            continue
-        below = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=fd)
+        here = os.path.join(path, name)
+        with _naming(here):
+            if not stat.S_ISDIR(os.stat(name, dir_fd=fd, follow_symlinks=False).st_mode):
+                os.unlink(name, dir_fd=fd)
+                continue
+            below = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=fd)
         try:
             if os.fstat(below).st_dev != device:
-                raise OSError(f"{name} is another file system")
-            _empty(below, device)
+                raise OSError(f"{here} is another file system")
+            _empty(here, below, device)
         finally:
             os.close(below)
-        os.rmdir(name, dir_fd=fd)
+        with _naming(here):
+            os.rmdir(name, dir_fd=fd)
+
+
+@contextlib.contextmanager
+def _naming(path: str) -> t.Iterator[None]:
+    """Errors of calls that know a name only have the whole path: a person looks for it."""
+    try:
+        yield
+    except OSError as exc:
+        raise OSError(exc.errno, exc.strerror, path) from exc
 
 
 def digest(path: str) -> str:

@@ -31,7 +31,11 @@ class Moved:
 
 @dataclasses.dataclass
 class Outcome:
-    """What was done, for a person and for a playbook."""
+    """What was done, for a person and for a playbook.
+
+    :param failures: a sentence for each container that does not run.
+    :param remarks: sentences about what is different from what was asked for, where the change is done all the same.
+    """
 
     applied: str = "none"
     downtime: t.Optional[float] = None
@@ -41,6 +45,7 @@ class Outcome:
     forecast: t.Dict[str, t.Any] = dataclasses.field(default_factory=dict)
     started: int = 0
     failures: t.List[str] = dataclasses.field(default_factory=list)
+    remarks: t.List[str] = dataclasses.field(default_factory=list)
     phases: t.List[t.Dict[str, t.Any]] = dataclasses.field(default_factory=list)
 
     @property
@@ -134,7 +139,7 @@ def words(plan: Plan, outcome: Outcome) -> str:
     if outcome.kept:
         parts.append(f"the old {'copies are' if len(outcome.kept) > 1 else 'copy is'} kept in {' and '.join(outcome.kept)}")
     sentence = ", ".join(parts)
-    sentence = sentence[:1].upper() + sentence[1:] + "."
+    sentence = " ".join([sentence[:1].upper() + sentence[1:] + ".", *outcome.remarks])
     return message("container-down", sentence, " ".join(outcome.failures)) if outcome.failures else sentence
 
 

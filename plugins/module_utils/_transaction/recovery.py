@@ -96,7 +96,7 @@ def roll_forward(transaction: Transaction, compare: bool) -> str:
         elif step.repeatable or text not in done:
             context.do(step)
     record_verified(transaction.host, plan, context.outcome)
-    return " ".join([f"An interrupted change was finished (evidence: {transaction.close()}).", *context.outcome.failures])
+    return " ".join([f"An interrupted change was finished (evidence: {transaction.close()}).", *context.outcome.failures, *context.outcome.remarks])
 
 
 def _commit_late(context: Context) -> None:

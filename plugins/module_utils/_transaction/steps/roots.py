@@ -15,7 +15,7 @@ import typing as t
 from ..._copy import kept_roots
 from ..._copy.listing import COPY_MARK, list_tree, totals
 from ..._engine import stored_paths
-from ..._errors import DrydockError
+from ..._errors import DrydockError, unexpected
 from ..._host import files
 from ..._host.mounts import parse_mountinfo, points_below
 from ..._host.processes import command_line, process_fields
@@ -99,10 +99,17 @@ class Finish(Step):
             files.remove(move.source)
             return ""
         kept_roots.set_aside(move.source, kept)
-        if move.keep_source:
-            return kept
-        if os.path.lexists(kept):
+        if move.keep_source or not os.path.lexists(kept):
+            return kept if move.keep_source else ""
+        try:
             kept_roots.remove(kept, files.inode_of(kept), files.read(self.host.places.mountinfo) or "")
+        except (OSError, DrydockError) as exc:
+            # Immutable, or busy. The daemon has long been at work on its new root: that is no reason to fail, now or in each later run.
+            words = unexpected(exc).sentence.rstrip(".")
+            self.context.outcome.remarks.append(
+                f"{kept} was to be removed and is kept, because that failed: {words}. Mend that, then remove it: state cleaned."
+            )
+            return kept
         return ""
 
 

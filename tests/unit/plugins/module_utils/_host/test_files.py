@@ -224,7 +224,7 @@ def test_remove_tree_does_not_enter_what_was_mounted_meanwhile(tree):
     fd = os.open(tree, os.O_RDONLY)
     try:
         with pytest.raises(OSError, match="another file system"):
-            files._empty(fd, os.fstat(fd).st_dev + 1)
+            files._empty(str(tree), fd, os.fstat(fd).st_dev + 1)
     finally:
         os.close(fd)
     assert (tree / "a" / "b" / "file").exists()

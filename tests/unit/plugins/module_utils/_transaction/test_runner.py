@@ -47,6 +47,7 @@ from ansible_collections.drydock.dockerd.plugins.module_utils._service.systemd i
 from ansible_collections.drydock.dockerd.plugins.module_utils._transaction import confirmation, recovery, worker_main
 from ansible_collections.drydock.dockerd.plugins.module_utils._transaction.journal import Journal
 from ansible_collections.drydock.dockerd.plugins.module_utils._transaction.lock import locked
+from ansible_collections.drydock.dockerd.plugins.module_utils._transaction.outcome import words
 from ansible_collections.drydock.dockerd.plugins.module_utils._transaction.recovery import recover
 from ansible_collections.drydock.dockerd.plugins.module_utils._transaction.runner import Transaction
 from ansible_collections.drydock.dockerd.plugins.module_utils._transaction.steps import base, daemon, prove, roots
@@ -619,6 +620,31 @@ def test_when_containers_work_on_the_new_root_there_is_no_way_back(world):
     assert (it.machine.root, it.machine.containers) == (it.plan.move.target, CONTAINERS)
     shutil.rmtree(in_the_way.parent)
     assert "An interrupted change was finished" in recover(it.machine)
+    it.assert_whole(new=True)
+
+
+def test_old_data_that_cannot_be_removed_are_kept_and_the_change_is_done(world, monkeypatch):
+    """As an immutable file, or one that is busy: no later run fails because of it, and state cleaned finds it."""
+    it = world("a move", keep_source=False)
+    unlink = os.unlink
+
+    def refuse(name, *more, **options):
+        if name == "precious":
+            raise PermissionError(errno.EPERM, "Operation not permitted", name)
+        unlink(name, *more, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "unlink", refuse)
+        outcome = it.run()
+    kept = f"{it.root}.drydock-kept-{datetime.datetime.fromtimestamp(1_700_000_000):%Y%m%dT%H%M%S}"
+    assert outcome.kept == [kept]
+    assert outcome.remarks == [
+        f"{kept} was to be removed and is kept, because that failed: {kept}/containers/precious: Operation not permitted. "
+        "Mend that, then remove it: state cleaned."
+    ]
+    assert words(it.plan, outcome).endswith(f"the old copy is kept in {kept}. {outcome.remarks[0]}")
+    past = load(it.machine).history[-1]
+    assert (past.kept, past.is_there(inode_of(kept))) == (kept, True)
     it.assert_whole(new=True)
 
 
