@@ -12,7 +12,7 @@ import typing as t
 
 from .._engine.api import Engine
 from .._observe.state import State
-from .._plan.order import START, STOP
+from .._plan.order import START, STOP, steps_of
 from .._plan.plan import Plan
 from .._plan.request import Request
 from .._preflight.finding import Finding, Forecast
@@ -50,7 +50,7 @@ class StateChange(Operation):
             return [STOP] if state.pid else []
         if not state.pid:
             return [START]
-        return plan.steps if plan.effect != "none" else []
+        return steps_of(plan) if plan.effect != "none" else []
 
     def refusal(self, errors: list[Finding]) -> list[str]:
         # What is wrong with its configuration is no reason to let it run.

@@ -15,6 +15,7 @@ from .._errors import Refused, unexpected
 from .._host.host import Host
 from .._observe.paths import look_at_paths
 from .._observe.state import State, observe
+from .._plan.order import steps_of
 from .._plan.plan import Plan, step_diff
 from .._plan.planner import make_plan
 from .._plan.request import Request
@@ -69,7 +70,7 @@ class Operation(abc.ABC):
 
     def steps(self, state: State, plan: Plan) -> list[str]:
         """What is done, in words for people."""
-        return plan.steps
+        return steps_of(plan)
 
     def more_findings(self) -> list[Finding]:
         """What preflight cannot know."""

@@ -12,9 +12,7 @@ import typing as t
 
 from .._engine.addresses import addresses_of
 from .._service import unit_file
-
-if t.TYPE_CHECKING:
-    from .plan import Plan
+from .plan import Plan
 
 # What the steps are called in a plan, in its journal, and in the table of their classes (package _transaction.steps).
 TAKE_BACK = "take back"

@@ -18,7 +18,6 @@ from .._errors import DrydockError
 from .._host.formats import check_fields, read_as
 from .._observe.records import PastMove
 from .._service.containerd import CONTAINERD_OWNER
-from .order import steps_of
 
 MARKER_PREFIX = ".drydock-root-"
 # What moves; each has marks of its own.
@@ -176,11 +175,6 @@ class Plan:
     def unit_changes(self) -> bool:
         """Whether systemd has to read unit files again."""
         return any(change.path.endswith(".conf") for change in self.files)
-
-    @property
-    def steps(self) -> list[str]:
-        """The steps in order; an empty list changes nothing."""
-        return steps_of(self)
 
     def to_data(self) -> dict[str, t.Any]:
         """The form that the journal keeps."""

@@ -13,6 +13,7 @@ from .._errors import DrydockError
 from .._host.host import Host
 from .._host.mounts import points_below
 from .._observe.state import State
+from .._plan.order import steps_of
 from .._plan.plan import Plan
 from .._plan.planner import drop_in_problems
 from .._plan.request import Request
@@ -48,7 +49,7 @@ def preflight(
         if not any(one.severity == ERROR for one in findings):
             forecast, space = space_findings(host, moves)
             findings += space
-    if plan.steps:
+    if steps_of(plan):
         findings += list(room_findings(host))
     for doomed in plan.doomed:
         for point in points_below(doomed.path, state.mounts):

@@ -15,7 +15,7 @@ from .._errors import CommandFailed
 from .._host import files
 from .._host.host import Host
 from .._host.processes import command_line
-from .._plan.order import COMMIT, PROVE
+from .._plan.order import COMMIT, PROVE, steps_of
 from .._plan.plan import DATA_ROOT, Move, Plan
 from .._service.containerd import containerd_root
 from .._service.systemd import CONTAINERD
@@ -89,7 +89,8 @@ def roll_forward(transaction: Transaction, compare: bool) -> str:
     if not context.journal.committed:
         _commit_late(context)
     done = {line["step"] for line in context.journal.lines() if line["event"] == "done"}
-    for text in plan.steps[plan.steps.index(COMMIT) + 1 :]:
+    steps = steps_of(plan)
+    for text in steps[steps.index(COMMIT) + 1 :]:
         step = step_of(context, text)
         if text == PROVE:
             prove(context, plan.after, compare)

@@ -19,6 +19,7 @@ from .._errors import DrydockError, unexpected, wrapping
 from .._host import files
 from .._host.host import Host
 from .._observe import records
+from .._plan.order import steps_of
 from .._plan.plan import Plan
 from .journal import Journal
 from .outcome import Outcome
@@ -50,7 +51,7 @@ class Transaction:
             raise self._undone("prepare", exc) from exc
         outcome = self.context.outcome
         try:
-            for text in self.plan.steps:
+            for text in steps_of(self.plan):
                 self._do(text)
         finally:
             for copier in self.context.copiers.values():

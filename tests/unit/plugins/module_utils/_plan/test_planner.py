@@ -19,6 +19,7 @@ from ansible_collections.drydock.dockerd.plugins.module_utils._observe import st
 from ansible_collections.drydock.dockerd.plugins.module_utils._observe.paths import look_at_paths
 from ansible_collections.drydock.dockerd.plugins.module_utils._observe.records import PastMove
 from ansible_collections.drydock.dockerd.plugins.module_utils._plan import planner
+from ansible_collections.drydock.dockerd.plugins.module_utils._plan.order import steps_of
 from ansible_collections.drydock.dockerd.plugins.module_utils._plan.plan import MARKER_PREFIX, Plan, step_diff
 from ansible_collections.drydock.dockerd.plugins.module_utils._plan.planner import make_plan
 from ansible_collections.drydock.dockerd.plugins.module_utils._plan.request import Request
@@ -87,32 +88,32 @@ def test_a_plugin_that_is_not_in_force_never_reaches_a_reload(make_state):
 
 
 def test_steps_of_a_reload(make_state):
-    assert plan_of(make_state(), options(debug=True)).steps == ["reloading", WRITE_JSON, "reload", "prove values", "commit"]
+    assert steps_of(plan_of(make_state(), options(debug=True))) == ["reloading", WRITE_JSON, "reload", "prove values", "commit"]
 
 
 def test_steps_of_a_restart(make_state):
-    assert plan_of(make_state(), options(log_driver="local")).steps == ["hold", "stop", WRITE_JSON, *RESTART]
+    assert steps_of(plan_of(make_state(), options(log_driver="local"))) == ["hold", "stop", WRITE_JSON, *RESTART]
 
 
 def test_nothing_asked_is_nothing_to_do(make_state):
-    assert plan_of(make_state({"debug": True})).steps == []
-    assert step_diff(plan_of(make_state()).steps)["after"] == ""
+    assert steps_of(plan_of(make_state({"debug": True}))) == []
+    assert step_diff(steps_of(plan_of(make_state())))["after"] == ""
 
 
 def test_a_forbidden_restart_is_written_and_told(make_state):
     plan = plan_of(make_state(), options(log_driver="local"), restart="never")
-    assert (plan.steps, plan.why) == ([WRITE_JSON, "commit"], ('log-driver: null -> "local"',))
+    assert (steps_of(plan), plan.why) == ([WRITE_JSON, "commit"], ('log-driver: null -> "local"',))
 
 
 def test_a_daemon_that_is_down_is_left_down(make_state):
     plan = plan_of(make_state(pid=0, running_flags={}), options(log_driver="local"))
-    assert (plan.effect, plan.steps) == ("none", [WRITE_JSON, "commit"])
+    assert (plan.effect, steps_of(plan)) == ("none", [WRITE_JSON, "commit"])
 
 
 def test_what_an_earlier_run_left_pending_is_brought_into_force(make_state):
     verified = {"process": process_identity(os.getpid()), "settings": {}}
     plan = plan_of(make_state({"log-driver": "local"}, verified=verified))
-    assert plan.steps == ["hold", "stop", *RESTART]
+    assert steps_of(plan) == ["hold", "stop", *RESTART]
 
 
 def test_a_certificate_that_changed_since_the_daemon_read_it_needs_a_restart(make_state, tmp_path):
@@ -121,12 +122,12 @@ def test_a_certificate_that_changed_since_the_daemon_read_it_needs_a_restart(mak
     settings = {"tlscert": str(pem)}
     state = make_state(settings, owners={"listen": Ask("listen", settings)}, certificates={str(pem): "another"})
     plan = plan_of(state)
-    assert (plan.steps, plan.why) == (["hold", "stop", *RESTART], (f"{pem} was changed",))
+    assert (steps_of(plan), plan.why) == (["hold", "stop", *RESTART], (f"{pem} was changed",))
     assert plan_of(state, restart="never").why == (f"{pem} was changed",)
     assert state.pending
 
     state = dataclasses.replace(state, certificates={str(pem): files.digest(str(pem))})
-    assert plan_of(state).steps == []
+    assert steps_of(plan_of(state)) == []
     assert not state.pending
     assert not dataclasses.replace(state, certificates={}, pid=0).pending
 
@@ -151,7 +152,7 @@ def test_changed_addresses_are_confirmed_before_the_commit(make_state, make_unit
     plan = plan_of(make_state(before, unit=unit, owners={"listen": Ask("listen", before)}), Ask("listen", after), confirm_timeout=timeout)
     assert plan.confirm == confirm
     if confirm:
-        assert plan.steps[-5:] == ["start", "prove", "confirm", "commit", "release"]
+        assert steps_of(plan)[-5:] == ["start", "prove", "confirm", "commit", "release"]
 
 
 def test_a_renewed_certificate_is_confirmed(make_state, make_unit, tmp_path):
@@ -185,14 +186,14 @@ def test_a_local_socket_that_is_given_up_and_comes_back(make_state):
     plan = plan_of(make_state(), Ask("listen", {}, SOCKET_DROP_IN), confirm_timeout=30)
     assert (plan.effect, plan.before.socket, plan.after.socket) == ("restart", "/run/docker.sock", "/run/root.sock")
     assert (plan.before.systemd_socket, plan.after.systemd_socket) == ("/run/docker.sock", "/run/root.sock")
-    assert [step for step in plan.steps if "socket" in step or "units" in step] == ["write /etc/systemd/system/docker.socket.d/zz.conf", "reload units"]
+    assert [step for step in steps_of(plan) if "socket" in step or "units" in step] == ["write /etc/systemd/system/docker.socket.d/zz.conf", "reload units"]
 
     unit = dataclasses.replace(make_state().socket_unit, ours={"zz.conf": SOCKET_DROP_IN["docker.socket.d/zz.conf"]})
     state = make_state(owners=plan.owners, socket="/run/root.sock", systemd_socket="/run/root.sock", socket_unit=unit)
-    assert plan_of(state).steps == []
+    assert steps_of(plan_of(state)) == []
     back = plan_of(state, Ask("listen", {}, {}))
     assert (back.effect, back.after.socket) == ("restart", "/run/docker.sock")
-    assert "remove /etc/systemd/system/docker.socket.d/zz.conf" in back.steps
+    assert "remove /etc/systemd/system/docker.socket.d/zz.conf" in steps_of(back)
 
 
 def test_a_local_socket_is_given_up_when_others_are_known_to_get_in(make_state, make_unit):
@@ -216,33 +217,33 @@ def test_a_drop_in_gets_the_unit_s_command_without_what_became_a_key(make_state)
     assert written[f"{UNITS}/docker.service.d/zz.conf"] == "[Service]\nExecStart=\nExecStart=/usr/sbin/dockerd $DOCKER_OPTS\n"
     assert (plan.after.command, plan.after.settings) == (("/usr/sbin/dockerd",), {"hosts": hosts})
     # The hold brings the new command with it.
-    assert plan.steps == ["hold", "stop", f"write {UNITS}/docker.service.d/zz.conf", WRITE_JSON, *RESTART]
+    assert steps_of(plan) == ["hold", "stop", f"write {UNITS}/docker.service.d/zz.conf", WRITE_JSON, *RESTART]
 
 
 def test_what_guards_an_address_is_read_before_that_opens(make_state):
     guard = {"zz.conf": COMMAND_DROP_IN + "ExecStartPre=/usr/sbin/nft x\n"}
     plan = plan_of(make_state(), Ask("listen", {"hosts": ["fd://", "tcp://10.0.0.5:2375"]}, guard))
-    assert plan.steps[-5:] == ["reload units", *RESTART]
+    assert steps_of(plan)[-5:] == ["reload units", *RESTART]
     plan = plan_of(make_state(), Ask("options", {"mtu": 1400}, {"zz.conf": "[Service]\nExecStartPre=/usr/sbin/nft x\n"}))
-    assert "reload units" not in plan.steps
+    assert "reload units" not in steps_of(plan)
 
 
 def test_a_drop_in_with_limits_is_read_before_the_start(make_state):
     plan = plan_of(make_state(), Ask("options", {}, {"zz.conf": "[Service]\nLimitNOFILE=9\n"}))
-    assert plan.steps == ["hold", "stop", f"write {UNITS}/docker.service.d/zz.conf", "reload units", *RESTART]
+    assert steps_of(plan) == ["hold", "stop", f"write {UNITS}/docker.service.d/zz.conf", "reload units", *RESTART]
     assert plan.why == ("drop-in zz.conf",)
 
 
 def test_a_drop_in_that_guards_the_start_disturbs_nobody(make_state):
     plan = plan_of(make_state(), Ask("options", {}, {"zz.conf": "[Unit]\nRequiresMountsFor=/mnt/data\n"}))
-    assert plan.steps == [f"write {UNITS}/docker.service.d/zz.conf", "reload units", "commit"]
+    assert steps_of(plan) == [f"write {UNITS}/docker.service.d/zz.conf", "reload units", "commit"]
 
 
 def test_a_drop_in_that_its_owner_dropped_is_removed(make_state, make_unit):
     ours = {"zz.conf": "[Unit]\nAfter=x.service\n", "yy.conf": "[Unit]\nAfter=y.service\n"}
     owners = {"options": Ask("options", {}, {"zz.conf": ours["zz.conf"]}), "listen": Ask("listen", {}, {"yy.conf": ours["yy.conf"]})}
     plan = plan_of(make_state(unit=make_unit(ours=ours), owners=owners), Ask("options"))
-    assert plan.steps == [f"remove {UNITS}/docker.service.d/zz.conf", "reload units", "commit"]
+    assert steps_of(plan) == [f"remove {UNITS}/docker.service.d/zz.conf", "reload units", "commit"]
     assert list(plan.owners) == ["listen"]
 
 
@@ -271,7 +272,7 @@ def on_root(make_state, root):
 
 def test_steps_of_a_move(on_root, root):
     plan = plan_of(on_root(), path=f"{root}-new/")
-    assert plan.steps == ["warm copy", "hold", "stop", "final copy", WRITE_JSON, *RESTART, "finish"]
+    assert steps_of(plan) == ["warm copy", "hold", "stop", "final copy", WRITE_JSON, *RESTART, "finish"]
     assert (plan.move.source, plan.move.target, plan.after.data_root) == (str(root), f"{root}-new", f"{root}-new")
     assert plan.file_settings == {"data-root": f"{root}-new", "storage-driver": "overlay2"}
     assert plan.move.marker == plan.marker
@@ -279,7 +280,7 @@ def test_steps_of_a_move(on_root, root):
 
 def test_a_move_and_other_settings_need_one_restart(on_root, root):
     plan = plan_of(on_root(), options(debug=True), path=f"{root}-new")
-    assert plan.steps.count("stop") == 1
+    assert steps_of(plan).count("stop") == 1
     assert plan.file_settings["debug"] is True
 
 
@@ -319,13 +320,13 @@ def test_a_pinned_driver_stays(on_root, root, pinned):
     )
     plan = plan_of(state, path=str(root))
     assert plan.file_settings == keys
-    assert plan.steps == []
+    assert steps_of(plan) == []
 
 
 def test_the_root_in_use_is_adopted_without_a_restart(on_root, root):
     plan = plan_of(on_root(), path=str(root))
     assert plan.move is None
-    assert plan.steps == [WRITE_JSON, f"write {root}/{plan.marker}", "commit"]
+    assert steps_of(plan) == [WRITE_JSON, f"write {root}/{plan.marker}", "commit"]
 
 
 def test_no_marker_is_written_while_the_daemon_is_down(root, make_state):
@@ -346,7 +347,7 @@ def test_what_was_adopted_is_not_changed_again(on_root, root, make_state):
     (root / first.marker).touch()
     state = make_state(first.file_settings, info=on_root().info, owners=first.owners, marker=first.marker)
     again = plan_of(state, path=str(root))
-    assert (again.steps, again.marker, again.owners) == ([], first.marker, first.owners)
+    assert (steps_of(again), again.marker, again.owners) == ([], first.marker, first.owners)
 
 
 def test_a_host_whose_root_is_not_asked_for_keeps_it(on_root, root, make_state):
@@ -374,7 +375,7 @@ def of_containerd(root="@containerd_root@"):
 def test_both_roots_move_in_one_outage(on_root, root, containerd):
     state = dataclasses.replace(on_root(), containerd=containerd)
     plan = plan_of(state, of_containerd(), path=f"{root}-new", containerd_path=f"{containerd.root}-new")
-    assert plan.steps.count("stop") == 1
+    assert steps_of(plan).count("stop") == 1
     assert [(move.tree, move.source, move.target) for move in plan.moves] == [
         ("data-root", str(root), f"{root}-new"),
         ("containerd", containerd.root, f"{containerd.root}-new"),
@@ -392,7 +393,7 @@ def test_containerd_gets_its_new_root_and_docker_keeps_its_command(on_root, root
     assert [change.path for change in plan.files] == [f"{UNITS}/containerd.service.d/zz.conf", f"{UNITS}/docker.service.d/zz.conf"]
     assert (plan.move, plan.effect, plan.file_settings) == (None, "restart", {})
     # The hold brings the command, and the guards need no restart.
-    assert "reload units" not in plan.steps
+    assert "reload units" not in steps_of(plan)
 
 
 def test_a_containerd_that_is_there_already_is_left_alone(on_root, containerd):
@@ -400,7 +401,7 @@ def test_a_containerd_that_is_there_already_is_left_alone(on_root, containerd):
     pathlib.Path(containerd.root, ".drydock-root-1").touch()
     ask = Ask("containerd", {}, {"containerd.service.d/zz.conf": "[Service]\nExecStart=\nExecStart=@containerd_command@ --root @containerd_root@\n"})
     state = dataclasses.replace(on_root(), containerd=dataclasses.replace(containerd, unit=unit), containerd_marker=".drydock-root-1")
-    assert plan_of(state, ask, containerd_path=containerd.root).steps == []
+    assert steps_of(plan_of(state, ask, containerd_path=containerd.root)) == []
 
 
 def test_a_containerd_that_is_not_asked_for_keeps_what_was_asked_before(on_root, containerd):
@@ -413,7 +414,7 @@ def test_a_containerd_that_is_not_asked_for_keeps_what_was_asked_before(on_root,
 
 def test_a_containerd_that_dockerd_runs_itself_cannot_move(on_root):
     plan, problems = planned(on_root(), Request(asks=(of_containerd(),), containerd_path="/mnt/c"))
-    assert plan.steps == []
+    assert steps_of(plan) == []
     assert [problem.sentence for problem in problems] == [
         "containerd's root cannot move to /mnt/c: this host has no containerd.service, its dockerd runs containerd itself."
     ]
@@ -510,11 +511,11 @@ def test_a_plan_comes_back_from_the_journal(on_root, root):
     ask = Ask("listen", {"hosts": ["fd://"]}, {"zz.conf": COMMAND_DROP_IN}, True)
     for plan in (plan_of(on_root(), ask, path=f"{root}-new"), plan_of(on_root(), ask), plan_of(on_root())):
         back = Plan.from_data(json.loads(json.dumps(plan.to_data())))
-        assert (back, back.steps) == (plan, plan.steps)
+        assert (back, steps_of(back)) == (plan, steps_of(plan))
 
 
 def test_describe_is_a_step_a_line(make_state):
-    assert step_diff(plan_of(make_state(), options(debug=True), restart="never").steps)["after"] == f"{WRITE_JSON}\ncommit\n"
+    assert step_diff(steps_of(plan_of(make_state(), options(debug=True), restart="never")))["after"] == f"{WRITE_JSON}\ncommit\n"
 
 
 DIFFERING = [
@@ -567,7 +568,7 @@ def test_an_engine_that_was_not_used_yet_is_started_with_all_in_place(unused, tm
     assert plan.moves == []
     assert plan.after.data_root == str(tmp_path / "docker")
     marker = f"write {tmp_path}/docker/{plan.marker}"
-    assert plan.steps == ["hold", WRITE_JSON, marker, "commit", "start", "prove", "release"]
+    assert steps_of(plan) == ["hold", WRITE_JSON, marker, "commit", "start", "prove", "release"]
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from ansible_collections.drydock.dockerd.plugins.module_utils._host import host 
 from ansible_collections.drydock.dockerd.plugins.module_utils._host.host import Result
 from ansible_collections.drydock.dockerd.plugins.module_utils._host.processes import process_identity
 from ansible_collections.drydock.dockerd.plugins.module_utils._observe.paths import look_at_paths
+from ansible_collections.drydock.dockerd.plugins.module_utils._plan.order import steps_of
 from ansible_collections.drydock.dockerd.plugins.module_utils._plan.planner import make_plan
 from ansible_collections.drydock.dockerd.plugins.module_utils._plan.request import Request
 from ansible_collections.drydock.dockerd.plugins.module_utils._service import sysv as sysv_module
@@ -186,7 +187,7 @@ def test_a_drop_in_becomes_a_change_of_the_file_and_needs_a_restart(machine, mak
     defaults(machine, "X=1\n")
     plan, problems = plan_of(machine, make_state, Ask("options", {}, {"zz.conf": "[Service]\nEnvironment=A=1\n"}))
     assert problems == []
-    assert plan.steps == ["hold", "stop", f"write {machine.places.init_defaults}", "commit", "start", "prove", "release"]
+    assert steps_of(plan) == ["hold", "stop", f"write {machine.places.init_defaults}", "commit", "start", "prove", "release"]
     assert plan.files[0].after.startswith("X=1\n\n# BEGIN")
     # The block that guards the change is there by then, and undoing must not take it away under way.
     assert plan.files[0].before == "X=1\n" + sysv_defaults_file.render(machine.places, {})
@@ -202,7 +203,7 @@ def test_addresses_that_are_keys_now_leave_the_options_of_others(machine, make_s
 
 def test_without_drop_ins_the_file_does_not_change(machine, make_state):
     plan, _problems = plan_of(machine, make_state, Ask("options", {"debug": True}))
-    assert plan.steps == ["reloading", f"write {machine.places.daemon_json}", "reload", "prove values", "commit"]
+    assert steps_of(plan) == ["reloading", f"write {machine.places.daemon_json}", "reload", "prove values", "commit"]
 
 
 # Guarding and holding --------------------------------------------------------------------------------------------

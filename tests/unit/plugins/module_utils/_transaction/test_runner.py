@@ -38,6 +38,7 @@ from ansible_collections.drydock.dockerd.plugins.module_utils._host.host import 
 from ansible_collections.drydock.dockerd.plugins.module_utils._host.mounts import Mount
 from ansible_collections.drydock.dockerd.plugins.module_utils._observe.paths import look_at_paths
 from ansible_collections.drydock.dockerd.plugins.module_utils._observe.records import RECORDS_FILE, PastMove, load
+from ansible_collections.drydock.dockerd.plugins.module_utils._plan.order import steps_of
 from ansible_collections.drydock.dockerd.plugins.module_utils._plan.plan import MARKER_PREFIX
 from ansible_collections.drydock.dockerd.plugins.module_utils._plan.planner import make_plan
 from ansible_collections.drydock.dockerd.plugins.module_utils._plan.request import Request
@@ -350,7 +351,7 @@ def test_a_change_comes_into_force(world, change):
     outcome = it.run()
     it.assert_whole(new=True)
     assert (outcome.applied, outcome.failures) == (it.plan.effect, [])
-    assert [phase["phase"] for phase in outcome.phases if "pass" not in phase["phase"]] == it.plan.steps
+    assert [phase["phase"] for phase in outcome.phases if "pass" not in phase["phase"]] == steps_of(it.plan)
     assert (outcome.downtime is not None) == (it.plan.effect == "restart")
     assert load(it.machine).verified["settings"] == it.plan.file_settings
 
