@@ -136,7 +136,7 @@ CALLERS = [
     (Role("other.dockerd.docker_listen"), False),
     (Role("drydock.dockerdlike.docker_listen"), False),
     (Role("drydock.dockerd.docker_listen"), True),
-    (Role("docker_listen", os.path.realpath(ROOT / "roles/docker_listen")), True),
+    (Role("docker_listen", os.path.realpath(os.path.join(_roles._ROLES, "docker_listen"))), True),
     (Role("docker_listen", os.path.realpath(ROOT / "molecule/roles/docker_listen")), False),
 ]
 
