@@ -70,7 +70,7 @@ class Part:
     @property
     def is_scenario(self) -> bool:
         """Whether Molecule runs it."""
-        return "tests/scenario.py" in self.command
+        return self.command[0] == "molecule"
 
     @property
     def is_patient(self) -> bool:
@@ -95,7 +95,7 @@ def more() -> list[Part]:
         # Most of its time is ansible-playbook --syntax-check of each playbook; whether they work is what the scenarios are about.
         Part("ansible-lint:molecule", ("ansible-lint", "--offline", "--profile", "production", "molecule/")),
     ] + [
-        Part(f"matrix:{name}:{suite}", ("python3", "tests/scenario.py", name), has_tests=True, suites=suite)
+        Part(f"matrix:{name}:{suite}", ("molecule", "test", "--scenario-name", name), has_tests=True, suites=suite)
         for suite in ("bullseye", "forky")
         for name in ("daemon", "listen")
     ]
@@ -127,7 +127,7 @@ def parts() -> list[Part]:
         Part("target:3.14", ("python3", "tests/ecosystem/target.py", "3.14"), has_tests=True),
         # The oldest and the newest ansible-core; the development environment has one between them.
         *(Part(f"controller:{core}", ("python3", "tests/ecosystem/controller.py", core), has_tests=True) for core in ("2.16", "2.21")),
-        *(Part(f"molecule:{name}", ("python3", "tests/scenario.py", name), has_tests=True) for name in scenarios),
+        *(Part(f"molecule:{name}", ("molecule", "test", "--scenario-name", name), has_tests=True) for name in scenarios),
         Part("faults", ("python3", "tests/faults", "--short"), has_tests=True),
     ]
 

@@ -39,9 +39,6 @@ if ! [ -e .venv/ready ] || [ tests/requirements.txt -nt .venv/ready ]; then
     touch .venv/ready
 fi
 
-# What Python compiles is kept, see there.
-ln -sf "$PWD/molecule/lab/kept_code.py" "$PWD/molecule/lab/kept_code.pth" .venv/lib/python3*/site-packages/
-
 tree=$(tests/tree.sh)
 mkdir -p "$tree/ansible_collections/drydock"
 ln -sfn "$(pwd -P)" "$tree/ansible_collections/drydock/dockerd"

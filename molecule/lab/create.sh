@@ -26,10 +26,6 @@ docker create --name "$name" --hostname "${name##*-}" --label "drydock-lab=$pref
     "$image" "$first" >/dev/null
 # The programs that fill it and look at it.
 tar --create --directory "$here" --mode 0755 --owner 0 --group 0 --transform 's/^host\.py$/lab-host/' host.py compare.py | docker cp - "$name:/usr/local/bin" >/dev/null 2>&1
-# Tests only: a demo's or a benchmark's host is as slow as anybody's.
-if [ -n "${DRYDOCK_REPORTS:-}" ]; then
-    tar --create --directory "$here" --mode 0644 --owner 0 --group 0 kept_code.py kept_code.pth | docker cp - "$name:/usr/lib/python3/dist-packages" >/dev/null 2>&1
-fi
 [ "$first" = /init.sh ] || docker cp "$here$first" "$name:$first" >/dev/null 2>&1
 docker start "$name" >/dev/null
 for _ in $(seq 120); do
