@@ -11,7 +11,7 @@ import abc
 import dataclasses
 import typing as t
 
-from .._errors import Refused, unexpected
+from .._errors import DrydockError, Refused, unexpected
 from .._host.host import Host
 from .._observe.paths import look_at_paths
 from .._observe.state import State, observe
@@ -114,6 +114,8 @@ class Operation(abc.ABC):
                 return self._run((False, ""))
             with locked(self.host, self.name):
                 return under_way(self.host, self.run_id) or self._run(previous_run(self.host))
+        except DrydockError:
+            raise
         except Exception as exc:
             raise unexpected(exc) from exc
 

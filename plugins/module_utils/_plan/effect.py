@@ -15,7 +15,7 @@ from .._engine.addresses import Address
 from .._engine.certificates import CERTIFICATE_KEYS, certificate_files
 from .._observe.state import State, differing_keys
 from .._service import unit_file
-from .._service.systemd import SOCKET
+from .._service.service import SOCKET
 from .placeholders import drop_ins_of, drop_ins_of_docker
 from .request import Request
 

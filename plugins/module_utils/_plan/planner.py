@@ -20,7 +20,7 @@ from .._observe.paths import Paths
 from .._observe.state import State
 from .._service import unit_file
 from .._service.containerd import CONTAINERD_OWNER
-from .._service.systemd import CONTAINERD, SOCKET
+from .._service.service import CONTAINERD, SOCKET
 from .effect import effect_of, hidden_by, to_confirm
 from .placeholders import ROOT_SOCKET_MARK, SOCKET_MARKS, drop_ins_of, drop_ins_of_docker, substitute
 from .plan import CONTAINERD_ROOT, DATA_ROOT, DaemonConfig, FileChange, Plan

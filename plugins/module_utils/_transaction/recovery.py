@@ -18,7 +18,7 @@ from .._host.processes import command_line
 from .._plan.order import COMMIT, PROVE, steps_of
 from .._plan.plan import DATA_ROOT, Move, Plan
 from .._service.containerd import containerd_root
-from .._service.systemd import CONTAINERD
+from .._service.service import CONTAINERD
 from .journal import Journal
 from .runner import Transaction
 from .steps.base import Context

@@ -21,7 +21,7 @@ from ..._host.processes import command_line
 from ..._plan.order import PROVE, PROVE_VALUES
 from ..._plan.plan import DaemonConfig
 from ..._service.containerd import containerd_root
-from ..._service.systemd import CONTAINERD
+from ..._service.service import CONTAINERD
 from .base import Context, Step
 
 

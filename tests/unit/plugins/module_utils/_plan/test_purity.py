@@ -38,7 +38,7 @@ DATA = {
     "_observe.records": {"PastMove"},
     "_observe.state": {"State", "differing_keys"},
     "_service.containerd": {"CONTAINERD_OWNER"},
-    "_service.systemd": {"CONTAINERD", "SOCKET"},
+    "_service.service": {"CONTAINERD", "SOCKET"},
 }
 # Files that are pure as a whole.
 PURE = {"_errors", "_host.formats", "_engine.addresses", "_engine.daemon_json", "_engine.options", "_service.unit_file"}
