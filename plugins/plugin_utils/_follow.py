@@ -66,9 +66,9 @@ class FollowingActionModule(ActionBase):  # type: ignore[misc]
                 return result
             if result["attached"]:
                 self._say("another run's change is under way; this is what it says")
-            end = self._follow(result["follow"])
+            end = self._follow(result["follow"], result["run"])
             if not result["attached"]:
-                return self._end(result["follow"], end)
+                return self._end(result["follow"], result["run"], end)
 
     def _call_module(self, args: dict[str, t.Any], task_vars: dict[str, t.Any] | None, **options: t.Any) -> dict[str, t.Any]:
         result: dict[str, t.Any] = self._execute_module(module_name=f"drydock.dockerd.{self.MODULE}", module_args=args, task_vars=task_vars, **options)
@@ -98,12 +98,12 @@ class FollowingActionModule(ActionBase):  # type: ignore[misc]
             patience.lost(words)
             self._reconnect(patience)
 
-    def _follow(self, command: str) -> dict[str, t.Any]:
-        """Show what the worker says until it has ended; returns how."""
+    def _follow(self, command: str, run: str) -> dict[str, t.Any]:
+        """Show what a run's worker says until it has ended; returns how."""
         offset, patience = 0, _Patience()
         while True:
             try:
-                answer = self._low_level_execute_command(f"{command} news {offset}")
+                answer = self._low_level_execute_command(f"{command} news {offset} {run}")
                 news: dict[str, t.Any] = json.loads(answer["stdout"].strip().splitlines()[-1])
             except (AnsibleError, ValueError, IndexError) as exc:
                 patience.lost(str(exc))
@@ -114,12 +114,12 @@ class FollowingActionModule(ActionBase):  # type: ignore[misc]
             for line in filter(self._pace.lets, news["lines"]):
                 self._say(line)
             if news["confirm"]:
-                self._confirm(command, **news["confirm"])
+                self._confirm(command, run, **news["confirm"])
             if not news["active"]:
                 end: dict[str, t.Any] = news["end"]
                 return end
 
-    def _confirm(self, command: str, addresses: list[str], certificate: str) -> None:
+    def _confirm(self, command: str, run: str, addresses: list[str], certificate: str) -> None:
         """Reach the changed addresses from here; what cannot be reached is tried again with the next news, as long as the worker waits."""
         # Here, because few plays need it: Ansible compiles what it loads from a collection anew in each of them.
         from ansible_collections.drydock.dockerd.plugins.module_utils._endpoint.reach import reach
@@ -132,12 +132,12 @@ class FollowingActionModule(ActionBase):  # type: ignore[misc]
                 time.sleep(_PAUSE)
                 return
         with contextlib.suppress(AnsibleError):
-            self._low_level_execute_command(f"{command} confirm")
+            self._low_level_execute_command(f"{command} confirm {run}")
 
-    def _end(self, command: str, end: dict[str, t.Any]) -> dict[str, t.Any]:
+    def _end(self, command: str, run: str, end: dict[str, t.Any]) -> dict[str, t.Any]:
         # Unheard is untold: without this the next run would tell it again.
         with contextlib.suppress(AnsibleError):
-            self._low_level_execute_command(f"{command} heard")
+            self._low_level_execute_command(f"{command} heard {run}")
         if "error" in end:
             return {"failed": True, "changed": False, "msg": message(end.get("id", ""), end["error"], end["hint"])}
         return {"failed": False, **end["result"]}

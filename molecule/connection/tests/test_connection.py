@@ -49,6 +49,11 @@ def drop(process: t.Any) -> int:
     return kill(clients)
 
 
+def unheard(host: t.Any) -> list[str]:
+    """Runs whose end has not arrived."""
+    return [name for name in host.file("/run/drydock-dockerd.ends").listdir() if not name.endswith(".heard")]
+
+
 def assert_moved(host: t.Any, before: dict[str, t.Any], root: str) -> None:
     now = snapshot(host)
     assert now["root"] == root
@@ -70,7 +75,7 @@ def test_a_connection_that_is_down_for_a_while_is_borne(host: t.Any, before: dic
     assert result["msg"].startswith("Moved ")
     assert "warm copy, pass 1" in result["said"]
     assert_moved(host, before, root)
-    assert not host.file("/run/drydock-dockerd.result").exists
+    assert unheard(host) == []
 
 
 def test_a_connection_that_drops_again_and_again_is_borne(host: t.Any, before: dict[str, t.Any]) -> None:
@@ -111,3 +116,24 @@ def test_the_end_that_nobody_heard_is_told(host: t.Any, before: dict[str, t.Any]
     assert "An earlier run, whose end nobody heard of, ended like this: Moved back " in result["msg"]
     assert_moved(host, before, "/var/lib/docker")
     assert "An earlier run" not in run_module(host, f"state=restored {arguments('')}")["msg"]
+
+
+def test_two_controllers_that_meet_each_get_their_own_end(host: t.Any, before: dict[str, t.Any], outage: pathlib.Path) -> None:
+    """Also where the first one is away when the change ends, and the second one has heard of it and has changed something itself."""
+    root = "/mnt/data/docker"
+    first = start_module(host, arguments(root), path=str(outage))
+    wait_for(begun(host, "warm copy"), "the warm copy")
+    second = start_module(host, "settings={'mtu':1400} owner=second", module="daemon_config")
+    (outage / "down").touch()
+    drop(first)
+    ended = end_of(second)
+    assert not ended["failed"], ended["msg"]
+    assert "another run's change is under way" in ended["said"]
+    assert "An earlier run, whose end nobody heard of, ended like this: Moved " in ended["msg"]
+    assert "Restarted the daemon" in ended["msg"]
+    (outage / "down").unlink()
+    result = end_of(first)
+    assert not result["failed"], result["msg"]
+    assert result["msg"].startswith("Moved ")
+    assert unheard(host) == []
+    assert_moved(host, before, root)

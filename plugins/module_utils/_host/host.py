@@ -44,7 +44,7 @@ class Places:
     lock: str = "/run/drydock-dockerd.lock"
     asked: str = "/run/drydock-dockerd.run"
     progress: str = "/run/drydock-dockerd.progress"
-    result: str = "/run/drydock-dockerd.result"
+    ends: str = "/run/drydock-dockerd.ends"
     worker: str = "/run/drydock-dockerd.worker"
     worker_log: str = "/run/drydock-dockerd.log"
     init_script: str = "/etc/init.d/docker"

@@ -3,11 +3,17 @@
 
 # Private to this collection: no promise is made to other users of it.
 
-"""How a run ended, in the file in which that waits for whoever asks."""
+"""How each run ended: a file a run, named after the run's id, in which that waits for whoever asks.
+
+Reading takes nothing away: two controllers may follow one worker, and whoever asks second gets the same answer. An end that has
+arrived is only marked, so that no later run tells it again. Nobody takes the end of another run for its own.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import re
 import typing as t
 
@@ -20,6 +26,10 @@ from .._service.detect import service_of
 End = t.Dict[str, t.Any]
 """C(result), a module's result; or C(error), C(hint) and C(id) of an error."""
 
+# How many ends are kept, the newest: a controller comes back for one within minutes.
+_KEPT = 20
+_HEARD = ".heard"
+
 
 def end_with(result: dict[str, t.Any]) -> End:
     """The form of an end that went well."""
@@ -31,22 +41,72 @@ def end_by(error: DrydockError) -> End:
     return {"format": FORMAT, "id": error.id, "error": error.sentence, "hint": error.hint}
 
 
-def write_end(host: Host, end: End) -> None:
-    """Leave an end for whoever asks."""
-    files.write(host.places.result, json.dumps(end), 0o600)
+def last_run(host: Host) -> str:
+    """The id of the run whose worker was started last; empty where nobody knows: none since the boot, or by another release."""
+    with contextlib.suppress(DrydockError):
+        return str(parse_json(files.read(host.places.asked), host.places.asked).get("run_id", ""))
+    return ""
 
 
-def read_end(host: Host) -> End:
-    """The end that waits; empty where none does.
+def _path(host: Host, run: str) -> str:
+    return os.path.join(host.places.ends, run or "unknown")
+
+
+def write_end(host: Host, run: str, end: End) -> None:
+    """Leave the end of a run for whoever asks, and let go of the oldest ones."""
+    # What a result has in it is root's.
+    files.make_directories(host.places.ends, 0o700)
+    files.write(_path(host, run), json.dumps(end), 0o600)
+    for path in _newest_first(host)[_KEPT:]:
+        files.remove(path)
+
+
+def _newest_first(host: Host) -> list[str]:
+    with contextlib.suppress(FileNotFoundError):
+        # What begins with a dot is just being written.
+        entries = [entry for entry in os.scandir(host.places.ends) if not entry.name.startswith(".")]
+        return [entry.path for entry in sorted(entries, key=lambda entry: entry.stat().st_mtime_ns, reverse=True)]
+    return []
+
+
+def has_end(host: Host, run: str) -> bool:
+    """Whether a run has left its end."""
+    return any(os.path.exists(path) for path in (_path(host, run), _path(host, run) + _HEARD))
+
+
+def read_end(host: Host, run: str) -> End:
+    """The end of a run; empty where it has left none.
 
     :raises DrydockError: another release wrote it in a form that is not known.
     """
-    return parse_json(files.read(host.places.result), host.places.result)
+    path = _path(host, run)
+    return parse_json(files.read(path), path) or parse_json(files.read(path + _HEARD), path)
 
 
-def forget_end(host: Host) -> None:
-    """The end has arrived; no later run has to tell it."""
-    files.remove(host.places.result)
+def mark_heard(host: Host, run: str) -> None:
+    """The end of a run has arrived; no later run has to tell it."""
+    path = _path(host, run)
+    with contextlib.suppress(FileNotFoundError):
+        os.rename(path, path + _HEARD)
+
+
+def tell_unheard(host: Host) -> dict[str, str]:
+    """How runs ended of which nobody heard, by their ids, the oldest first. From now on that is told."""
+    told = {}
+    for run in map(os.path.basename, reversed(_newest_first(host))):
+        if not run.endswith(_HEARD):
+            told[run] = words_of(host, run)
+            mark_heard(host, run)
+    return told
+
+
+def words_of(host: Host, run: str) -> str:
+    """How a run ended, for the middle of a message. What another release has left is told and stops nobody."""
+    try:
+        end = read_end(host, run)
+        return sentence_of(end) if end else silent(host).sentence
+    except DrydockError as exc:
+        return exc.sentence
 
 
 def result_of(end: End) -> dict[str, t.Any]:
@@ -70,8 +130,13 @@ def error_of(end: End) -> DrydockError:
     return DrydockError(end.get("id", ""), end["error"], end["hint"])
 
 
-def silent(host: Host) -> DrydockError:
-    """What is said of a worker that left no end."""
+def silent(host: Host, followed_by: str = "") -> DrydockError:
+    """What is said of a run that left no end.
+
+    :param followed_by: the run whose worker was started since, empty where there is none.
+    """
+    if followed_by:
+        return DrydockError("worker-killed", "The worker was killed, and another run has gone on from there.", "Run again.")
     return DrydockError(
         "worker-killed",
         "The worker ended without a word, and so did its recovery.",
@@ -79,4 +144,19 @@ def silent(host: Host) -> DrydockError:
     )
 
 
-__all__ = ("End", "end_by", "end_with", "error_of", "forget_end", "read_end", "result_of", "sentence_of", "silent", "write_end")
+__all__ = (
+    "End",
+    "end_by",
+    "end_with",
+    "error_of",
+    "has_end",
+    "last_run",
+    "mark_heard",
+    "read_end",
+    "result_of",
+    "sentence_of",
+    "silent",
+    "tell_unheard",
+    "words_of",
+    "write_end",
+)

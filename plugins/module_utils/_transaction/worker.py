@@ -18,12 +18,12 @@ This is the module's side; worker_main.py is the worker's.
 from __future__ import annotations
 
 import json
-import os
 import typing as t
+import uuid
 
 from .._errors import DrydockError
 from .._host import files
-from .._host.formats import FORMAT, parse_json
+from .._host.formats import FORMAT
 from .._host.host import Host
 from .._plan.plan import Plan
 from .._service.detect import service_of
@@ -51,14 +51,20 @@ def perform(host: Host, plan: Plan, planned: dict[str, t.Any], run_id: str, prev
         journal.guard_boot(f"{' '.join(host.places.worker_command)} boot")
         if not plan.long:
             return _right_here(Transaction(host, plan, journal), planned, previous)
-        results.forget_end(host)
+        # Whoever waits here has an id of its own, too: a later run that meets its worker asks for its end by that.
+        run = run_id or uuid.uuid4().hex
         confirmation.end(host)
-        files.write(host.places.asked, json.dumps({"format": FORMAT, "run": run_id, "planned": planned, "earlier": previous}), 0o600)
+        files.write(host.places.asked, json.dumps({"format": FORMAT, "run_id": run, "planned": planned, "earlier": previous}), 0o600)
         files.write(host.places.progress, "", 0o600)
     service_of(host).start_worker(host.places.worker_command)
     if run_id:
-        return _to_follow(host, attached=False)
-    return results.result_of(_wait(host))
+        return _to_follow(host, run, attached=False)
+    _wait_for_worker(host)
+    end = results.read_end(host, run)
+    results.mark_heard(host, run)
+    if not end:
+        raise results.silent(host)
+    return results.result_of(end)
 
 
 def _right_here(transaction: Transaction, planned: dict[str, t.Any], previous: PreviousRun) -> dict[str, t.Any]:
@@ -70,46 +76,58 @@ def _right_here(transaction: Transaction, planned: dict[str, t.Any], previous: P
 
 
 def under_way(host: Host, run_id: str) -> dict[str, t.Any] | None:
-    """What an action plugin gets when a worker is under way, or has ended for this very run while the connection was lost."""
+    """What an action plugin gets when a worker is under way, or has ended for this very run while the connection was lost.
+
+    A worker of another run is followed to its end, which stays where it is: its own controller asks for it as well.
+    """
     if not run_id:
         return None
-    mine = parse_json(files.read(host.places.asked), host.places.asked).get("run") == run_id
-    if service_of(host).worker_is_active() or (mine and os.path.exists(host.places.result)):
-        return _to_follow(host, attached=not mine)
+    if results.has_end(host, run_id):
+        return _to_follow(host, run_id, attached=False)
+    if service_of(host).worker_is_active():
+        run = results.last_run(host)
+        return _to_follow(host, run, attached=run != run_id)
     return None
 
 
 def previous_run(host: Host) -> PreviousRun:
     """Deal with what an earlier run left behind: wait for its worker, recover what it did not end, tell what nobody heard of."""
-    if service_of(host).worker_is_active():
-        return True, f"An earlier run was still under way and has ended: {results.sentence_of(_wait(host))}"
+    waited, run = _wait_for_worker(host), results.last_run(host)
+    ended = results.words_of(host, run) if waited and results.has_end(host, run) else ""
+    # Behind a worker, too: its own recovery may have failed, and a new journal would take the place of one that is open.
+    recovered = _recovered(host, run)
+    unheard = results.tell_unheard(host)
+    if ended or recovered:
+        # This says more than what the run itself has left.
+        unheard.pop(run, None)
+    told = [f"An earlier run, whose end nobody heard of, ended like this: {words}" for words in unheard.values()]
+    told += [f"An earlier run was still under way and has ended: {ended}"] if ended else []
+    return waited or bool(recovered), " ".join([*told, *([recovered] if recovered else [])])
+
+
+def _wait_for_worker(host: Host) -> bool:
+    """Wait until no worker is under way, and none recovers; whether there was one."""
+    waited = False
+    while service_of(host).worker_is_active():
+        waited = True
+        host.sleep(0.1)
+    return waited
+
+
+def _recovered(host: Host, run: str) -> str:
+    """Recover what is open, and leave that as the end of the run that was cut off: its controller may still ask."""
     try:
-        recovered = recover(host)
+        recovered = recover(host) or ""
     except OSError as exc:
         raise DrydockError("recovery-failed", f"An interrupted change cannot be dealt with yet: {exc}.", "Mend that, then run again.") from exc
-    unheard = results.read_end(host)
-    results.forget_end(host)
-    if recovered:
-        return True, recovered
-    if unheard:
-        return False, f"An earlier run, whose end nobody heard of, ended like this: {results.sentence_of(unheard)}"
-    return False, ""
+    if recovered and run and not results.has_end(host, run):
+        results.write_end(host, run, results.end_by(DrydockError("worker-killed", f"The worker was killed. {recovered}", "Run again.")))
+    return recovered
 
 
-def _to_follow(host: Host, attached: bool) -> dict[str, t.Any]:
+def _to_follow(host: Host, run: str, attached: bool) -> dict[str, t.Any]:
     """Not a result yet: how an action plugin gets it."""
-    return {"changed": False, "follow": " ".join(host.places.worker_command), "attached": attached}
-
-
-def _wait(host: Host) -> results.End:
-    """Wait for the worker's end; what it left is read once."""
-    while service_of(host).worker_is_active():
-        host.sleep(0.1)
-    end = results.read_end(host)
-    if not end:
-        raise results.silent(host)
-    results.forget_end(host)
-    return end
+    return {"changed": False, "follow": " ".join(host.places.worker_command), "run": run, "attached": attached}
 
 
 __all__ = ("perform", "previous_run", "under_way")

@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import traceback
@@ -38,7 +37,7 @@ def main() -> None:
     actions: dict[str, t.Callable[..., None]] = {
         "run": _run, "supervise": _supervise, "recover": _recover, "boot": _at_boot, "news": _news,
         # That addresses were reached, and that the end has arrived.
-        "confirm": confirmation.give, "heard": results.forget_end,
+        "confirm": _confirm, "heard": _heard,
     }  # fmt: skip
     actions[what](host, *rest)
 
@@ -52,7 +51,7 @@ def _say(host: Host, line: str) -> None:
 def _run(host: Host) -> None:
     journal = Journal(host)
     with files.making_room(journal.make_room):
-        previous = (False, "")
+        previous, run = (False, ""), results.last_run(host)
         try:
             asked = parse_json(files.read(host.places.asked), host.places.asked)
             previous = asked["earlier"]
@@ -63,7 +62,7 @@ def _run(host: Host) -> None:
             # Whatever it is, nobody killed the worker.
             traceback.print_exc()
             end = results.end_by(error_with_previous(previous, unexpected(exc)))
-        results.write_end(host, end)
+        results.write_end(host, run, end)
 
 
 def _supervise(host: Host) -> None:
@@ -85,9 +84,10 @@ def _recover(host: Host) -> None:
         if not sentence:
             return
         # A worker that has told its own end was not killed.
-        end = results.read_end(host)
+        run = results.last_run(host)
+        end = results.read_end(host, run)
         told = results.error_of(end) if "error" in end else DrydockError("worker-killed", "The worker was killed.")
-        results.write_end(host, results.end_by(wrapping(cause or told, "recovery-failed", f"{told.sentence} {sentence}", "Run again.")))
+        results.write_end(host, run, results.end_by(wrapping(cause or told, "recovery-failed", f"{told.sentence} {sentence}", "Run again.")))
 
 
 def _at_boot(host: Host) -> None:
@@ -96,20 +96,36 @@ def _at_boot(host: Host) -> None:
         print(f"An interrupted change was undone; evidence: {evidence}", flush=True)
 
 
-def _news(host: Host, offset: str) -> None:
-    """Print what was said since an offset, and the end where there is one; wait a while for either."""
+def _confirm(host: Host, run: str = "") -> None:
+    """The addresses of a run were reached, not those of whoever came behind it."""
+    if run in ("", results.last_run(host)):
+        confirmation.give(host)
+
+
+def _heard(host: Host, run: str = "") -> None:
+    results.mark_heard(host, run or results.last_run(host))
+
+
+def _news(host: Host, offset: str, run: str = "") -> None:
+    """Print what a run's worker said since an offset, and the run's end where there is one; wait a while for either.
+
+    :param run: without one, as an older controller asks, that of the worker that was started last.
+    """
+    run = run or results.last_run(host)
     at, waited = int(offset), 0.0
     while True:
         text = (files.read(host.places.progress) or "").encode("utf-8", "surrogateescape")
-        whole = text[at : text.rfind(b"\n") + 1]
-        asks = round(waited / _LOOK_SECONDS) % round(_ASK_SECONDS / _LOOK_SECONDS) == 0 or os.path.exists(host.places.result)
-        active = not asks or service_of(host).worker_is_active()
-        confirm = confirmation.wanted(host)
+        # Looked at behind the text: whoever takes over is named before it says anything.
+        last = results.last_run(host)
+        asks = round(waited / _LOOK_SECONDS) % round(_ASK_SECONDS / _LOOK_SECONDS) == 0 or results.has_end(host, run)
+        active = last == run and (not asks or service_of(host).worker_is_active())
+        whole = text[at : text.rfind(b"\n") + 1] if last == run else b""
+        confirm = confirmation.wanted(host) if last == run else None
         if whole or confirm or not active or waited >= _NEWS_SECONDS:
             break
         host.sleep(_LOOK_SECONDS)
         waited += _LOOK_SECONDS
-    end = None if active else results.read_end(host) or results.end_by(results.silent(host))
+    end = None if active else results.read_end(host, run) or results.end_by(results.silent(host, followed_by="" if last == run else last))
     print(json.dumps({"lines": whole.decode("utf-8", "replace").splitlines(), "offset": at + len(whole), "active": active, "confirm": confirm, "end": end}))
 
 

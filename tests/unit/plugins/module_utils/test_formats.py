@@ -11,7 +11,6 @@ import typing as t
 
 import pytest
 from ansible_collections.drydock.dockerd.plugins.module_utils._errors import DrydockError
-from ansible_collections.drydock.dockerd.plugins.module_utils._host import files
 from ansible_collections.drydock.dockerd.plugins.module_utils._observe import records
 from ansible_collections.drydock.dockerd.plugins.module_utils._plan.plan import Plan
 from ansible_collections.drydock.dockerd.plugins.module_utils._transaction import results
@@ -112,6 +111,12 @@ def test_a_step_that_is_not_known_is_refused_before_anything_is_undone(host) -> 
 
 
 def test_the_end_of_a_worker_of_another_format_is_refused(host) -> None:
-    files.write(host.places.result, json.dumps({"format": 2, "verdict": "well"}))
+    results.write_end(host, "a", {"format": 2, "verdict": "well"})
     with pytest.raises(DrydockError, match=f"has format 2, {KNOWN}"):
-        results.read_end(host)
+        results.read_end(host, "a")
+
+
+def test_the_end_of_another_format_is_told_once_and_stops_no_later_run(host) -> None:
+    results.write_end(host, "a", {"format": 2, "verdict": "well"})
+    assert results.tell_unheard(host)["a"].endswith("has format 2, which this release of drydock.dockerd does not know.")
+    assert results.tell_unheard(host) == {}

@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import io
 import json
 import os
+import pathlib
 import re
 import types
 import zipfile
@@ -17,11 +19,17 @@ import zipimport
 import pytest
 from ansible_collections.drydock.dockerd.plugins.module_utils._errors import DrydockError
 from ansible_collections.drydock.dockerd.plugins.module_utils._host import files
+from ansible_collections.drydock.dockerd.plugins.module_utils._transaction import confirmation, recovery, results, worker, worker_main
+from ansible_collections.drydock.dockerd.plugins.module_utils._transaction import journal as journal_module
 from ansible_collections.drydock.dockerd.plugins.module_utils._transaction import program as program_module
-from ansible_collections.drydock.dockerd.plugins.module_utils._transaction import recovery, results, worker, worker_main
 from ansible_collections.drydock.dockerd.plugins.module_utils._transaction.journal import Journal
 
 FULL = DrydockError("disk-full", "Failed at 'stop': it is full.", "Make room.")
+
+
+def asked(host, run):
+    """A run has asked for its worker, the last one that did."""
+    files.write(host.places.asked, json.dumps({"format": 1, "run_id": run, "planned": {}, "earlier": [False, ""]}))
 
 
 @pytest.fixture
@@ -35,10 +43,11 @@ def recovered(host, monkeypatch):
             return outcome
 
         monkeypatch.setattr(worker_main, "recover", recover_or_fail)
+        asked(host, "mine")
         if told:
-            files.write(host.places.result, json.dumps(told))
+            results.write_end(host, "mine", told)
         worker_main._recover(host)
-        return json.loads(files.read(host.places.result) or "null")
+        return results.read_end(host, "mine")
 
     return recover
 
@@ -59,9 +68,9 @@ def test_whatever_ends_a_worker_is_told_in_its_own_words(host, monkeypatch, caps
         raise failure
 
     monkeypatch.setattr(worker_main.Journal, "plan", fail)
-    files.write(host.places.asked, json.dumps({"earlier": [True, "It was undone."], "planned": {}}))
+    files.write(host.places.asked, json.dumps({"run_id": "mine", "earlier": [True, "It was undone."], "planned": {}}))
     worker_main._run(host)
-    end = json.loads(files.read(host.places.result))
+    end = results.read_end(host, "mine")
     assert re.fullmatch(rf"It was undone\. {words}", end["error"])
     assert end["id"] == "unexpected"
     assert "Traceback" in capsys.readouterr().err
@@ -119,10 +128,163 @@ def test_a_recovery_that_failed_has_the_id_of_its_cause(recovered, capsys, failu
 def test_recovering_comes_before_anything_that_can_go_wrong(host, monkeypatch):
     recovered = []
     monkeypatch.setattr(worker_main, "recover", lambda host: recovered.append(host) or "It was undone.")
-    files.write(host.places.result, "cut off")
+    asked(host, "mine")
+    results.write_end(host, "mine", {})
+    pathlib.Path(host.places.ends, "mine").write_text("cut off")
     with pytest.raises(DrydockError, match=r"has no JSON \(Expecting value.*\[format-unknown\]$"):
         worker_main._recover(host)
     assert recovered == [host]
+
+
+# Each run has its own end ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def workers(host, monkeypatch):
+    """Which runs' workers live, the last one of them in its unit."""
+    alive = []
+    service = types.SimpleNamespace(worker_is_active=lambda: bool(alive), worker_log="the log")
+    for module in (worker, worker_main, results):
+        monkeypatch.setattr(module, "service_of", lambda host: service)
+    monkeypatch.setattr(worker, "recover", lambda host: None)
+    return alive
+
+
+def begin(host, workers, run):
+    asked(host, run)
+    files.write(host.places.progress, "")
+    workers[:] = [run]
+
+
+def finish(host, workers, run):
+    results.write_end(host, run, results.end_with({"changed": True, "msg": f"{run} was done."}))
+    workers.clear()
+
+
+def news(host, capsys, run):
+    worker_main._news(host, "0", run)
+    return json.loads(capsys.readouterr().out)
+
+
+def said_of(end):
+    return end["result"]["msg"] if "result" in end else end["error"]
+
+
+@pytest.mark.parametrize("order", [["first", "second"], ["second", "first"]], ids=["its own controller first", "the one that has attached first"])
+def test_two_controllers_that_follow_one_worker_both_get_its_end(host, workers, capsys, order):
+    begin(host, workers, "first")
+    followed = {name: worker.under_way(host, name) for name in ("first", "second")}
+    assert [(one["run"], one["attached"]) for one in followed.values()] == [("first", False), ("first", True)]
+    finish(host, workers, "first")
+    for name in order:
+        assert said_of(news(host, capsys, followed[name]["run"])["end"]) == "first was done."
+        if name == "first":
+            worker_main._heard(host, "first")
+        else:
+            # The other one goes on with what it wants itself, by a worker of its own.
+            told = [] if "first" in order[: order.index(name)] else ["An earlier run, whose end nobody heard of, ended like this: first was done."]
+            assert worker.previous_run(host) == (False, " ".join(told))
+            begin(host, workers, "second")
+    assert said_of(news(host, capsys, "first")["end"]) == "first was done."
+    finish(host, workers, "second")
+    assert said_of(news(host, capsys, "second")["end"]) == "second was done."
+
+
+def test_the_news_of_a_run_are_not_those_of_the_run_behind_it(host, workers, capsys):
+    begin(host, workers, "first")
+    finish(host, workers, "first")
+    begin(host, workers, "second")
+    files.write(host.places.progress, "stop\n")
+    confirmation.ask(host, ["tcp://10.0.0.5:2375"], {})
+    mine, theirs = news(host, capsys, "first"), news(host, capsys, "second")
+    assert (mine["active"], mine["lines"], mine["confirm"]) == (False, [], None)
+    assert (theirs["active"], theirs["lines"], theirs["end"]) == (True, ["stop"], None)
+    assert theirs["confirm"]["addresses"] == ["tcp://10.0.0.5:2375"]
+    worker_main._confirm(host, "first")
+    assert not confirmation.is_given(host)
+    worker_main._confirm(host, "second")
+    assert confirmation.is_given(host)
+
+
+@pytest.mark.parametrize(
+    ("behind", "words"),
+    [("first", "The worker ended without a word"), ("second", "The worker was killed, and another run has gone on from there.")],
+    ids=["nobody behind it", "another run behind it"],
+)
+def test_a_run_that_left_no_end_was_killed(host, workers, capsys, behind, words):
+    begin(host, workers, "first")
+    workers.clear()
+    if behind == "second":
+        begin(host, workers, "second")
+        finish(host, workers, "second")
+    end = news(host, capsys, "first")["end"]
+    assert (end["id"], end["error"].startswith(words)) == ("worker-killed", True)
+
+
+def test_the_run_that_was_cut_off_gets_what_the_next_one_has_recovered(host, workers, capsys, monkeypatch):
+    begin(host, workers, "first")
+    workers.clear()
+    monkeypatch.setattr(worker, "recover", lambda host: "It was undone.")
+    assert worker.previous_run(host) == (True, "It was undone.")
+    begin(host, workers, "second")
+    assert said_of(news(host, capsys, "first")["end"]) == "The worker was killed. It was undone."
+    monkeypatch.setattr(worker, "recover", lambda host: None)
+    workers.clear()
+    assert worker.previous_run(host) == (False, "")
+
+
+def test_what_a_worker_s_own_recovery_could_not_recover_is_recovered_behind_it(host, workers, monkeypatch):
+    """A new journal would take the place of the open one."""
+    begin(host, workers, "first")
+    host = dataclasses.replace(host, sleep=lambda seconds: finish(host, workers, "first"))
+    monkeypatch.setattr(worker, "recover", lambda host: "It was undone.")
+    assert worker.previous_run(host) == (True, "An earlier run was still under way and has ended: first was done. It was undone.")
+
+
+def test_an_end_that_nobody_heard_is_told_once(host, workers):
+    for run in ("first", "second"):
+        begin(host, workers, run)
+        finish(host, workers, run)
+        os.utime(os.path.join(host.places.ends, run), (len(run), len(run)))
+    results.mark_heard(host, "first")
+    assert worker.previous_run(host) == (False, "An earlier run, whose end nobody heard of, ended like this: second was done.")
+    assert worker.previous_run(host) == (False, "")
+
+
+def test_a_run_whose_start_was_cut_short_follows_itself_whoever_works_now(host, workers):
+    begin(host, workers, "first")
+    finish(host, workers, "first")
+    begin(host, workers, "second")
+    assert worker.under_way(host, "first") == {**worker.under_way(host, "second"), "run": "first"}
+    assert worker.under_way(host, "third") == {**worker.under_way(host, "second"), "attached": True}
+
+
+def test_a_run_that_waits_for_itself_takes_its_own_end(host, workers, monkeypatch):
+    """It has an id, too, and a later end is not its own."""
+    started = []
+
+    def start(command):
+        started.append(results.last_run(host))
+        finish(host, workers, started[0])
+        begin(host, workers, "second")
+        finish(host, workers, "second")
+
+    service = types.SimpleNamespace(start_worker=start, worker_is_active=lambda: False, worker_log="", guard_boot=lambda command, journal: None)
+    for module in (worker, results, journal_module):
+        monkeypatch.setattr(module, "service_of", lambda host: service)
+    plan = types.SimpleNamespace(long=True, to_data=dict)
+    assert worker.perform(host, plan, {"changed": True}, "", (False, ""))["msg"] == f"{started[0]} was done."
+    assert worker.previous_run(host) == (False, "An earlier run, whose end nobody heard of, ended like this: second was done.")
+
+
+def test_ends_are_root_s_alone_and_the_newest_are_kept(host):
+    for number in range(30):
+        results.write_end(host, f"run{number}", results.end_by(FULL))
+        path = os.path.join(host.places.ends, f"run{number}")
+        assert os.stat(path).st_mode & 0o777 == 0o600
+        os.utime(path, (number, number))
+    assert os.stat(host.places.ends).st_mode & 0o777 == 0o700
+    assert sorted(os.listdir(host.places.ends)) == sorted(f"run{number}" for number in [*range(10, 30)])
 
 
 # The journal's room ----------------------------------------------------------------------------------------------
@@ -169,7 +331,7 @@ def test_a_full_disk_gets_the_journal_s_room_whoever_has_it_open(host, monkeypat
         monkeypatch.setattr(module, "report", lambda plan, outcome, planned: {"said": outcome})
     journal = Journal(host)
     journal.create({})
-    files.write(host.places.asked, json.dumps({"earlier": [False, ""], "planned": {}}))
+    asked(host, "mine")
     OPERATIONS[operation](host, plan)
     assert os.path.getsize(f"{journal.directory}/reserve") < 4 << 20
     with pytest.raises(OSError, match="No space left"):
