@@ -68,7 +68,7 @@ def find_upgrade(host: Host, names: t.Sequence[str], version: str) -> Upgrade:
 
     :param names: of the engine's packages, that of the daemon first.
     :param version: as the package manager has it, a pattern too; empty for the newest.
-    :raises DrydockError: no apt, or there is no such package or version.
+    :raises DrydockError: no apt, apt does not answer, or there is no such package or version.
     """
     if not shutil.which("apt-get"):
         raise DrydockError(
@@ -98,19 +98,20 @@ def find_upgrade(host: Host, names: t.Sequence[str], version: str) -> Upgrade:
 
 
 def _installed(host: Host, name: str) -> str:
-    shown = host.run("dpkg-query", "--show", "--showformat", "${db:Status-Status} ${Version}", name).out.split()
+    # 1: it knows no such package.
+    shown = host.must("dpkg-query", "--show", "--showformat", "${db:Status-Status} ${Version}", name, answers=(0, 1)).out.split()
     return shown[1] if len(shown) == 2 and shown[0] == "installed" else ""
 
 
 def _versions(host: Host, name: str) -> list[str]:
     """Those that apt can get, the newest first, as `apt-cache madison` lists them."""
-    lines = host.run("apt-cache", "madison", name).out.splitlines()
+    lines = host.must("apt-cache", "madison", name).out.splitlines()
     return list(dict.fromkeys(line.split("|")[1].strip() for line in lines if line.count("|") == 2))
 
 
 def _candidate(host: Host, name: str) -> str:
     """The one that apt would take: preferences may have another opinion than 'the newest'."""
-    match = re.search(r"^ *Candidate: (\S+)", host.run("apt-cache", "policy", name).out, re.MULTILINE)
+    match = re.search(r"^ *Candidate: (\S+)", host.must("apt-cache", "policy", name).out, re.MULTILINE)
     return match[1] if match else ""
 
 

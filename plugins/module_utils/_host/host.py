@@ -98,13 +98,14 @@ class Host:
         """Run a command whatever its end."""
         return self.execute(argv, timeout, stdin)
 
-    def must(self, *argv: str, timeout: float | None = 120, stdin: bytes | None = None) -> Result:
+    def must(self, *argv: str, timeout: float | None = 120, stdin: bytes | None = None, answers: t.Container[int] = (0,)) -> Result:
         """Run a command that has to succeed.
 
+        :param answers: the return codes that are an answer; any other one says nothing of the host.
         :raises CommandFailed: with the command and its own words.
         """
         result = self.run(*argv, timeout=timeout, stdin=stdin)
-        if result.rc != 0:
+        if result.rc not in answers:
             raise CommandFailed("command-failed", f"'{' '.join(argv)}' failed (rc {result.rc}): {result.words or 'no message'}.")
         return result
 

@@ -105,14 +105,25 @@ def _file_system_findings(host: Host, state: State, path: str, request: Request)
         yield Finding("file-system", ERROR, f"{path} is on a {mount.fstype} file system ({mount.point}), which {reason}.", "Use ext4 or xfs on a disk.")
     if "ro" in mount.options:
         yield Finding("read-only", ERROR, f"{path} is on {mount.point}, which is mounted read-only.", "Mount it read-write.")
-    if mount.fstype == "xfs" and "ftype=0" in host.run("xfs_info", mount.point).out:
-        yield Finding("no-d-type", ERROR, f"The xfs on {mount.point} was made with ftype=0, which overlay2 cannot use.", "Make it anew with ftype=1.")
+    if mount.fstype == "xfs":
+        yield from _xfs_findings(host, mount.point)
     if mount.point != "/" and not in_fstab(mount.point, state.fstab) and not service_of(host).mounts_at_boot(mount.point):
         severity, hint = (ERROR, "Put it into /etc/fstab, or set require_persistent_mount: false.") if request.require_persistent_mount else (WARNING, "")
         yield Finding("not-persistent", severity, f"{mount.point} is mounted by hand: neither /etc/fstab nor a mount unit brings it back after a boot.", hint)
     device = in_fstab(mount.point, state.fstab)
     if device and re.match(r"/dev/(sd|vd|xvd|nvme)", device):
         yield Finding("device-name", WARNING, f"/etc/fstab mounts {mount.point} from {device}, a name that may change at a boot.", "Use UUID= there.")
+
+
+def _xfs_findings(host: Host, point: str) -> t.Iterator[Finding]:
+    told = host.run("xfs_info", point)
+    if "ftype=0" in told.out:
+        yield Finding("no-d-type", ERROR, f"The xfs on {point} was made with ftype=0, which overlay2 cannot use.", "Make it anew with ftype=1.")
+    elif told.rc != 0:
+        sentence = f"Whether overlay2 can use the xfs on {point} is not known: xfs_info says '{told.words}'."
+        yield Finding(
+            "xfs-unknown", WARNING, sentence, "Without ftype=1 the daemon does not start there, and the change is undone. Install xfsprogs to know before."
+        )
 
 
 __all__ = (

@@ -59,12 +59,15 @@ def observe_containerd(host: Host, service: Service, our_names: t.Container[str]
 
 
 def containerd_root(host: Host, command: t.Sequence[str]) -> str:
-    """The root of a containerd with this command: its flag, else what its configuration file says."""
+    """The root of a containerd with this command: its flag, else what its configuration file says.
+
+    :raises CommandFailed: it does not say; the default would be a guess, and a move of it a move of the wrong data.
+    """
     flag = root_flag(command)
     if flag:
         return flag
     config = next((words for words in _flags(command, "config", "c")), ())
-    dump = host.run(command[0], *config, "config", "dump").out
+    dump = host.must(command[0], *config, "config", "dump").out
     match = re.search(r"""^root = ['"](.+)['"]$""", dump, re.MULTILINE)
     return match[1] if match else DEFAULT_ROOT
 

@@ -130,8 +130,7 @@ class Systemd(Service):
 
     def mounts_at_boot(self, point: str) -> bool:
         """Whether a mount unit has a file, be it one that was made of /etc/fstab."""
-        shown = self.host.run("systemctl", "show", unit_file.mount_unit(point), "--property", "FragmentPath")
-        return bool(unit_file.parse_show(shown.out).get("FragmentPath", ""))
+        return bool(self.show(unit_file.mount_unit(point), "FragmentPath").get("FragmentPath", ""))
 
     def guard_boot(self, command: str, journal: str) -> None:
         """A unit of ours runs before anything of Docker: an interrupted change is undone before the daemon starts."""

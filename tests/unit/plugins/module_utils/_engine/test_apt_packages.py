@@ -10,7 +10,7 @@ import shutil
 import pytest
 from ansible_collections.drydock.dockerd.plugins.module_utils._engine import apt_packages
 from ansible_collections.drydock.dockerd.plugins.module_utils._engine.apt_packages import find_upgrade, upstream
-from ansible_collections.drydock.dockerd.plugins.module_utils._errors import DrydockError
+from ansible_collections.drydock.dockerd.plugins.module_utils._errors import CommandFailed, DrydockError
 
 LISTED = """\
  docker.io | 26.1.5+dfsg1-9 | http://deb.example/debian trixie/main amd64 Packages
@@ -59,6 +59,14 @@ def test_one_version(apt, version, after):
 def test_a_package_without_that_version_stays(apt):
     apt.execute.answers["apt-cache madison docker-cli"] = (0, "")
     assert find_upgrade(apt, NAMES, "26.*").after == {"docker.io": "26.1.5+dfsg1-9"}
+
+
+@pytest.mark.parametrize("command", ["dpkg-query", "apt-cache madison", "apt-cache policy"])
+def test_an_apt_that_does_not_answer_has_not_said_that_there_is_none(apt, command):
+    """It would be told that the engine is not installed, or that there is no newer one."""
+    apt.execute.answers = {command: (100, "E: Could not open lock file"), **apt.execute.answers}
+    with pytest.raises(CommandFailed, match=r"E: Could not open lock file\. \[command-failed\]$"):
+        find_upgrade(apt, NAMES, "")
 
 
 def test_the_client_that_becomes_a_package_of_its_own_comes_along(apt):

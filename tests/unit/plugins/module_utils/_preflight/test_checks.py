@@ -19,7 +19,7 @@ from ansible_collections.drydock.dockerd.plugins.module_utils._copy.listing impo
 from ansible_collections.drydock.dockerd.plugins.module_utils._engine.certificates import certificate_files
 from ansible_collections.drydock.dockerd.plugins.module_utils._engine.daemon_json import Ask
 from ansible_collections.drydock.dockerd.plugins.module_utils._engine.inventory import Inventory
-from ansible_collections.drydock.dockerd.plugins.module_utils._errors import DrydockError
+from ansible_collections.drydock.dockerd.plugins.module_utils._errors import CommandFailed, DrydockError
 from ansible_collections.drydock.dockerd.plugins.module_utils._host import files
 from ansible_collections.drydock.dockerd.plugins.module_utils._host.files import inode_of
 from ansible_collections.drydock.dockerd.plugins.module_utils._host.mounts import Mount
@@ -401,9 +401,16 @@ def test_a_mount_unit_is_as_good_as_fstab(host, on_root, root, check):
     assert check(on_root(fstab=""), path=root.target) == []
 
 
+def test_a_systemd_that_does_not_answer_has_not_said_that_there_is_no_mount_unit(host, on_root, root, check):
+    host.execute.answers = {"systemctl show": (1, "Connection timed out")}
+    with pytest.raises(CommandFailed, match="Connection timed out"):
+        check(on_root(fstab=""), path=root.target)
+
+
 def test_xfs_needs_d_type(host, on_root, root, check):
-    for answer, found in (("naming =version 2 ftype=1", []), ("naming =version 2 ftype=0", [("no-d-type", ERROR)])):
-        host.execute.answers["xfs_info"] = (0, answer)
+    answers = {(0, "naming =version 2 ftype=1"): [], (0, "naming =version 2 ftype=0"): [("no-d-type", ERROR)], (127, "not found"): [("xfs-unknown", WARNING)]}
+    for answer, found in answers.items():
+        host.execute.answers["xfs_info"] = answer
         assert ids(check(on_root(mount={"fstype": "xfs"}), path=root.target)) == found
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import pathlib
 
 import pytest
+from ansible_collections.drydock.dockerd.plugins.module_utils._errors import CommandFailed
 from ansible_collections.drydock.dockerd.plugins.module_utils._service.containerd import (
     DEFAULT_ROOT,
     containerd_root,
@@ -45,6 +46,12 @@ def test_the_flag_wins_over_the_configuration_file(host):
 def test_older_configuration_files_quote_otherwise(host):
     host.execute.answers["containerd config dump"] = (0, DUMP.replace("'", '"'))
     assert containerd_root(host, ["containerd"]) == "/srv/containerd"
+
+
+def test_a_containerd_that_does_not_answer_is_not_taken_to_be_on_its_default_root(host):
+    host.execute.answers["containerd config dump"] = (1, "toml: line 3: unexpected token")
+    with pytest.raises(CommandFailed, match=r"'containerd config dump' failed \(rc 1\): toml: line 3: unexpected token\."):
+        containerd_root(host, ["containerd"])
 
 
 def test_tasks_of_others_are_told_by_their_shims():
