@@ -105,7 +105,7 @@ from ansible_collections.drydock.dockerd.plugins.module_utils._endpoint import c
 from ansible_collections.drydock.dockerd.plugins.module_utils._endpoint.containers import describe_containers, images_of, names_of, unsettled
 from ansible_collections.drydock.dockerd.plugins.module_utils._engine.api import Engine
 from ansible_collections.drydock.dockerd.plugins.module_utils._engine.image_archive import archive_contents
-from ansible_collections.drydock.dockerd.plugins.module_utils._errors import DrydockError
+from ansible_collections.drydock.dockerd.plugins.module_utils._errors import DrydockError, unexpected
 
 SPEC: dict[str, t.Any] = {
     "names": {"type": "list", "elements": "str"},
@@ -142,15 +142,12 @@ def main() -> None:
             "containers": settled(engine, module.params, not module.check_mode),
             "images": images_of(engine),
             **names_of(engine),
+            "archives": {path: read_archive(path) for path in module.params["archives"]},
+            "python_requests": importlib.util.find_spec("requests") is not None,
         }
-    except DrydockError as exc:
-        module.fail_json(msg=str(exc))
-    module.exit_json(
-        changed=False,
-        archives={path: read_archive(path) for path in module.params["archives"]},
-        python_requests=importlib.util.find_spec("requests") is not None,
-        **found,
-    )
+    except Exception as exc:
+        module.fail_json(msg=str(unexpected(exc)))
+    module.exit_json(changed=False, **found)
 
 
 if __name__ == "__main__":

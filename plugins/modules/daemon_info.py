@@ -142,6 +142,13 @@ dockerd:
       description: What that is, a sentence each.
       type: list
       elements: str
+    interrupted:
+      description:
+        - A change that is under way, or what one has left behind; null where there is nothing of that.
+        - C(since) is when its journal was opened, null for a hold without a journal, and C(step) the last step that it began. C(held) is whether the daemon is
+          held, so that nobody else can start it, C(under_way) whether the change's worker lives, and C(what) all of it in a sentence.
+        - Where nothing is under way, the next run of a changing module recovers it, and M(drydock.dockerd.daemon_state) with C(state=recovered) does.
+      type: dict
     rewritten:
       description: Which of daemon.json, the unit and the drop-ins of others are not as the last run of a module of this collection left them.
       type: list
@@ -185,22 +192,29 @@ dockerd:
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.drydock.dockerd.plugins.module_utils._engine.api import Engine
 from ansible_collections.drydock.dockerd.plugins.module_utils._engine.container_logs import last_lines
-from ansible_collections.drydock.dockerd.plugins.module_utils._errors import DrydockError
+from ansible_collections.drydock.dockerd.plugins.module_utils._errors import unexpected, wrapping
 from ansible_collections.drydock.dockerd.plugins.module_utils._host.host import Host
 from ansible_collections.drydock.dockerd.plugins.module_utils._observe.info import describe, look_around
 from ansible_collections.drydock.dockerd.plugins.module_utils._observe.state import observe
+from ansible_collections.drydock.dockerd.plugins.module_utils._transaction.interruption import find_interruption
 
 
 def main() -> None:
     spec = {"log_lines": {"type": "int", "default": 0}, "measure": {"type": "bool", "default": False}}
     module = AnsibleModule(argument_spec=spec, supports_check_mode=True)
+    interrupted = None
     try:
         host = Host()
+        interrupted = find_interruption(host)
         state = observe(host)
         output = last_lines(Engine(state.socket), state.inventory.containers.values(), module.params["log_lines"]) if state.socket else {}
-    except DrydockError as exc:
-        module.fail_json(msg=str(exc))
-    module.exit_json(changed=False, dockerd={**describe(state, output), **look_around(host, state, measure=module.params["measure"])})
+        dockerd = {**describe(state, output), **look_around(host, state, measure=module.params["measure"]), "interrupted": interrupted}
+    except Exception as exc:
+        error = unexpected(exc)
+        # A daemon in the middle of a change does not answer, and that is why.
+        before = f"{interrupted['what']} " if interrupted else ""
+        module.fail_json(msg=str(wrapping(error, error.id, before + error.sentence, error.hint)))
+    module.exit_json(changed=False, dockerd=dockerd)
 
 
 if __name__ == "__main__":

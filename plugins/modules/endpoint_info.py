@@ -133,15 +133,15 @@ turned_away_without_certificate:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.drydock.dockerd.plugins.module_utils._endpoint import connection, diagnosis
-from ansible_collections.drydock.dockerd.plugins.module_utils._errors import DrydockError
+from ansible_collections.drydock.dockerd.plugins.module_utils._errors import unexpected
 
 
 def main() -> None:
     module = AnsibleModule(argument_spec=connection.OPTIONS, supports_check_mode=True)
     try:
         found = diagnosis.describe_endpoint(module.params)
-    except DrydockError as exc:
-        module.fail_json(msg=str(exc))
+    except Exception as exc:
+        module.fail_json(msg=str(unexpected(exc)))
     module.exit_json(changed=False, **found)
 
 

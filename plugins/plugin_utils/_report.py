@@ -128,7 +128,7 @@ def summarize(hosts: t.Sequence[Tree]) -> Tree:
     counts = {level: sum(one["level"] == level for one in hosts) for level in (ACT, WATCH, FINE)}
     about = {
         topic: sum(any(reason["about"] == topic for reason in one["reasons"]) for one in hosts)
-        for topic in ("host", "listen", "certificate", "disk", "restart", "drift", "containers")
+        for topic in ("host", "interrupted", "listen", "certificate", "disk", "restart", "drift", "containers")
     }
     return {"hosts": len(hosts), **counts, "about": about, "sentence": _sentence(len(hosts), counts)}
 
@@ -160,6 +160,7 @@ def describe(name: str, look: Tree, asked: Tree) -> Tree:
         "data_root": {"path": docker["data_root"], "bytes": docker["data_root_bytes"], "point": docker["data_root_mount"].get("point", "")},
         "containerd_root": {"path": docker["containerd_root"], "bytes": docker["containerd_root_bytes"]},
         "disks": [{**one, "used_percent": _percent(one["used_bytes"], one["free_bytes"])} for one in docker["file_systems"]],
+        "interrupted": docker["interrupted"],
         "pending": pending(docker),
         "drift": drift(docker),
         "cis": cis(docker),
@@ -382,6 +383,9 @@ _OWNERS_OF_A_CERTIFICATE = {"server": "The server's certificate", "ca": "The CA 
 def _reasons(host: Tree) -> t.Iterator[Tree]:
     if host["state"] == "down":
         yield _reason(ACT, "host", "The daemon is down.")
+    if host["interrupted"]:
+        # One that is under way ends by itself.
+        yield _reason(WATCH if host["interrupted"]["under_way"] else ACT, "interrupted", host["interrupted"]["what"])
     for one in host["listens"]:
         if one["safety"] in _SAFETY:
             level, text = _SAFETY[one["safety"]]

@@ -46,6 +46,13 @@ class Journal:
         """Whether a transaction was begun and not closed."""
         return os.path.exists(self._plan_file)
 
+    def opened_at(self) -> float | None:
+        """When it was opened, in seconds since the epoch; None where it is not open."""
+        try:
+            return os.stat(self._plan_file).st_mtime
+        except FileNotFoundError:
+            return None
+
     @property
     def committed(self) -> bool:
         """Whether the transaction has passed its commit point."""

@@ -53,7 +53,17 @@ def look(**changes):
             "owners": {},
             "restart_pending": False,
         },
-        **{"pending": [], "rewritten": [], "cis": [], "moves": [], "containers": [container()], "images": 3, "volumes": ["v"], "networks": ["bridge"]},
+        **{
+            "interrupted": None,
+            "pending": [],
+            "rewritten": [],
+            "cis": [],
+            "moves": [],
+            "containers": [container()],
+            "images": 3,
+            "volumes": ["v"],
+            "networks": ["bridge"],
+        },
     }
     return {"changed": False, "dockerd": {**docker, **changes}}
 
@@ -76,6 +86,7 @@ def move(run="1", **changes):
 
 
 MOVE = move()
+INTERRUPTED = {"since": "2026-11-25T13:00:00Z", "step": "stop", "held": True, "under_way": False, "what": "A change was interrupted at 'stop'."}
 
 
 def of(asked=None, **changes):
@@ -112,6 +123,14 @@ def test_a_host_without_a_look_is_in_the_report_as_such(looked, state, text):
 
 def test_a_daemon_that_is_down_needs_attention():
     assert about(of(running=False, listening=[])) == [("act", "host")]
+
+
+@pytest.mark.parametrize(("under_way", "level"), [(False, "act"), (True, "watch")], ids=["interrupted", "under way"])
+def test_a_change_that_has_not_ended_is_told(under_way, level):
+    """Its daemon may run and answer, and be held all the same."""
+    host = of(interrupted={**INTERRUPTED, "under_way": under_way})
+    assert host["reasons"] == [{"level": level, "about": "interrupted", "text": INTERRUPTED["what"]}]
+    assert host["level"] == level
 
 
 # A listening address, whether a stranger is turned away, whether it speaks TLS, and what that means.
@@ -260,6 +279,7 @@ def test_what_changes_by_itself_is_no_new_report():
         {"containers": [container(state="restarting")]},
         {"rewritten": ["/etc/docker/daemon.json"]},
         {"moves": [move()]},
+        {"interrupted": INTERRUPTED},
     ],
 )
 def test_what_is_worth_telling_is_a_new_report(changes):
@@ -336,6 +356,7 @@ def everything():
         rewritten=["/etc/docker/daemon.json"],
         pending=["/etc/x was changed"],
         drop_ins={"ours": ["zz-drydock-firewall.conf"], "foreign": []},
+        interrupted=INTERRUPTED,
     )
     recovered = look(moves=[move(downtime_seconds=None, forecast_seconds=None, ended=None, bytes=None, files=None, phases=[])])
     down = look(running=False, listening=[], image_store="", time="", containers=[], file_systems=[], data_root_bytes=None)
@@ -372,7 +393,7 @@ def test_whatever_comes_from_a_host_is_text():
         "storage_driver",
         "names",
     )
-    free += ("data_root", "containerd_root", "phase", "rewritten", "pending")
+    free += ("what", "step", "data_root", "containerd_root", "phase", "rewritten", "pending")
 
     def spoil(value, key=""):
         if isinstance(value, dict):
