@@ -6,7 +6,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: daemon_state
-short_description: Stop, start, reload or restart the Docker daemon and keep what runs
+short_description: Stop, start, reload, restart or recover the Docker daemon and keep what runs
 version_added: 0.1.0
 author:
   - drydock.dockerd contributors (@drydock)
@@ -21,8 +21,11 @@ options:
       - V(restarted) and V(reloaded) act only when a change is pending, or with O(force).
       - V(stopped) stops the socket as well, so that no client starts the daemon again.
       - V(started) after V(stopped) brings back what the restart policies say, as any start does.
+      - V(recovered) is the way out of whatever an interrupted change has left. It waits for one that is under way, then undoes or finishes what is open, as
+        any run does. What cannot be recovered, such as that of another release, or with a broken journal, is given up. Then the daemon is let go and started
+        as its files say now, what ran before is started, and the journal is kept as evidence. The message says where, and what happened.
     type: str
-    choices: [started, stopped, reloaded, restarted]
+    choices: [started, stopped, reloaded, restarted, recovered]
     required: true
   force:
     description: Restart or reload although nothing is pending.
@@ -38,6 +41,10 @@ EXAMPLES = r"""
 - name: Put into force what lies in the files, if anything does
   drydock.dockerd.daemon_state:
     state: restarted
+
+- name: Let no interrupted change stand in the daemon's way
+  drydock.dockerd.daemon_state:
+    state: recovered
 """
 
 RETURN = r"""
@@ -74,21 +81,26 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.drydock.dockerd.plugins.module_utils._errors import DrydockError
 from ansible_collections.drydock.dockerd.plugins.module_utils._host.host import Host
 from ansible_collections.drydock.dockerd.plugins.module_utils._operation.daemon_state import StateChange
+from ansible_collections.drydock.dockerd.plugins.module_utils._operation.recovery import Recovery
 from ansible_collections.drydock.dockerd.plugins.module_utils._plan.argument_spec import CHANGE
 
 
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            "state": {"type": "str", "choices": ["started", "stopped", "reloaded", "restarted"], "required": True},
+            "state": {"type": "str", "choices": ["started", "stopped", "reloaded", "restarted", "recovered"], "required": True},
             "force": {"type": "bool", "default": False},
             **CHANGE,
         },
         supports_check_mode=True,
     )
     params = module.params
+    host, check_mode, run_id, ready_timeout = Host(), module.check_mode, params["_run"] or "", params["ready_timeout"]
     try:
-        result = StateChange(Host(), module.check_mode, params["_run"] or "", params["state"], params["force"], params["ready_timeout"]).run()
+        if params["state"] == "recovered":
+            result = Recovery(host, check_mode, run_id, ready_timeout).run()
+        else:
+            result = StateChange(host, check_mode, run_id, params["state"], params["force"], ready_timeout).run()
     except DrydockError as exc:
         module.fail_json(msg=str(exc))
     module.exit_json(**result)

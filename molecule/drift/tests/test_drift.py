@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import typing as t
 
-from running import Play, run_module, run_playbook
+from running import Play, end_of, run_module, run_playbook, snapshot, start_module, wait_for
+
+from conftest import as_it_was
 
 THEIRS = "/etc/systemd/system/docker.service.d/theirs.conf"
 
@@ -87,3 +89,48 @@ def test_the_benchmark_is_judged_by_what_runs(host: t.Any) -> None:
     judged = {one["rule"]: one for one in look(host)["cis"]}
     assert (judged["2.15"]["state"], judged["2.7"]["state"]) == ("pass", "fail")
     assert judged["2.7"]["evidence"] == "tcp://127.0.0.1:2375 verifies no client certificates"
+
+
+def test_a_change_that_nobody_can_recover_is_told_and_given_up(host: t.Any) -> None:
+    """The worker dies with the daemon down, and its journal is broken: every recovery fails, and without a way out no run would ever work again."""
+    ran = as_it_was(snapshot(host))
+    host.check_output("systemd-run --quiet --collect --unit=killer lab-host freeze-at commit")
+    process = start_module(host, "state=restarted force=true", module="daemon_state")
+    wait_for(lambda: host.run("test -e /run/lab-frozen").rc == 0, "the commit")
+    found = look(host)["interrupted"]
+    assert (found["step"], found["held"], found["under_way"]) == ("commit", True, True)
+    host.check_output("""echo '{"broken' >/var/lib/drydock/dockerd/journal/plan.json && systemctl kill --signal=KILL drydock-dockerd.service""")
+    ended = end_of(process)
+    assert ended["failed"]
+    assert ended["msg"].startswith("The worker was killed. Recovering failed: ")
+
+    found = look(host)
+    assert not found["running"]
+    assert (found["interrupted"]["step"], found["interrupted"]["held"], found["interrupted"]["under_way"]) == ("commit", True, False)
+    refused = run_module(host, "state=started", module="daemon_state")
+    assert refused["failed"]
+    assert refused["msg"].endswith("daemon_state with state=recovered recovers or gives up what is left. [format-unknown]")
+
+    planned = run_module(host, "state=recovered", module="daemon_state", check=True)
+    assert (planned["failed"], planned["changed"], planned["plan"]) == (False, True, ["give up"]), planned["msg"]
+    assert look(host)["interrupted"] == found["interrupted"]
+    result = run_module(host, "state=recovered", module="daemon_state")
+    assert (result["failed"], result["changed"]) == (False, True), result["msg"]
+    assert "the daemon was started as its files say now" in result["msg"]
+    assert host.file("/var/lib/drydock/dockerd/last/plan.json").content_string == '{"broken\n'
+    assert as_it_was(snapshot(host)) == ran
+    assert (look(host)["running"], look(host)["interrupted"]) == (True, None)
+
+    again = run_module(host, "state=recovered", module="daemon_state")
+    assert (again["failed"], again["changed"]) == (False, False), again["msg"]
+    next_one = run_module(host, "state=restarted force=true", module="daemon_state")
+    assert (next_one["failed"], next_one["msg"].startswith("Restarted the daemon")) == (False, True), next_one["msg"]
+
+
+def test_a_hold_that_was_left_alone_is_told_and_taken_away(host: t.Any) -> None:
+    host.check_output("mkdir -p /run/systemd/system/docker.service.d && touch /run/systemd/system/docker.service.d/zzzz-drydock-hold.conf")
+    found = look(host)["interrupted"]
+    assert (found["since"], found["held"], found["under_way"]) == (None, True, False)
+    result = run_module(host, "state=recovered", module="daemon_state")
+    assert (result["failed"], result["changed"]) == (False, True), result["msg"]
+    assert look(host)["interrupted"] is None

@@ -11,13 +11,18 @@ import contextlib
 import os
 
 from .._copy.copier import Copier
-from .._errors import CommandFailed
+from .._engine import running_set
+from .._engine.api import Engine
+from .._engine.container import Container
+from .._engine.inventory import Inventory
+from .._errors import CommandFailed, DrydockError, unexpected, wrapping
 from .._host import files
 from .._host.host import Host
 from .._host.processes import command_line
-from .._plan.order import COMMIT, PROVE, steps_of
+from .._plan.order import COMMIT, PROVE, RELEASE, steps_of
 from .._plan.plan import DATA_ROOT, Move, Plan
 from .._service.containerd import containerd_root
+from .._service.detect import service_of
 from .._service.service import CONTAINERD
 from .journal import Journal
 from .runner import Transaction
@@ -133,4 +138,52 @@ def _catch_up(context: Context, move: Move) -> None:
     return final_copy(context, move, copier)
 
 
-__all__ = ("has_to_roll_forward", "recover", "roll_forward", "undo_at_boot")
+def abandon(host: Host, ready_timeout: float = 120) -> str:
+    """Give up what cannot be recovered: take the hold away, start the daemon as its files say now, and what ran with it.
+
+    Whatever comes of the start, the journal is kept as evidence and is open no more: nothing of ours stands in the way of a person, or of
+    the next run. It reads no plan, which may be what is broken. A hold that is left without a journal is taken away in the same way.
+
+    :returns: a sentence about what was done.
+    :raises DrydockError: the daemon does not start.
+    """
+    journal, service = Journal(host), service_of(host)
+    running = _noted_running(journal)
+    service.unhold()
+    try:
+        if service.main_pid():
+            how = "the daemon runs"
+        else:
+            service.start(ready_timeout)
+            how = "the daemon was started as its files say now"
+    except Exception as exc:
+        error = unexpected(exc)
+        raise wrapping(error, error.id, f"The hold was taken away, but {error.sentence.rstrip('.')}.{_given_up(host, journal)}", error.hint) from exc
+    failures = running_set.start_again(Engine(service.socket_path() or "/var/run/docker.sock"), running)
+    back = f", {len(running) - len(failures)} of {len(running)} containers that ran before run again" if running else ""
+    return " ".join([f"The hold was taken away, {how}{back}.{_given_up(host, journal)}", *failures])
+
+
+def _given_up(host: Host, journal: Journal) -> str:
+    """Close a journal that is open, be it readable or not, and say where it is."""
+    if not journal.is_open:
+        return ""
+    try:
+        evidence = Transaction(host, Plan.from_data(journal.plan()), journal).close()
+    except Exception:
+        # What was staged stays where it is; it has names of its own and does nothing.
+        evidence = journal.close()
+    return f" The change was given up where it stood; its journal is kept in {evidence}."
+
+
+def _noted_running(journal: Journal) -> list[Container]:
+    """What ran before the daemon was stopped, as far as the journal can be read; nothing once containers were let loose, since people act on them."""
+    lines = journal.lines() if journal.is_open else []
+    if any(line.get("step") == RELEASE for line in lines):
+        return []
+    with contextlib.suppress(DrydockError, KeyError, TypeError, ValueError):
+        return next((Inventory.from_data(line["inventory"]).running_set() for line in lines if "inventory" in line), [])
+    return []
+
+
+__all__ = ("abandon", "has_to_roll_forward", "recover", "roll_forward", "undo_at_boot")

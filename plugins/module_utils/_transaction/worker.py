@@ -21,13 +21,14 @@ import json
 import typing as t
 import uuid
 
-from .._errors import DrydockError
+from .._errors import DrydockError, wrapping
 from .._host import files
 from .._host.formats import FORMAT
 from .._host.host import Host
 from .._plan.plan import Plan
 from .._service.detect import service_of
 from . import confirmation, results, worker_main
+from .interruption import WAY_OUT
 from .journal import Journal
 from .outcome import PreviousRun, error_with_previous, report, with_previous
 from .program import make_program, write_program
@@ -119,7 +120,9 @@ def _recovered(host: Host, run: str) -> str:
     try:
         recovered = recover(host) or ""
     except OSError as exc:
-        raise DrydockError("recovery-failed", f"An interrupted change cannot be dealt with yet: {exc}.", "Mend that, then run again.") from exc
+        raise DrydockError("recovery-failed", f"An interrupted change cannot be dealt with yet: {exc}.", f"Mend that, then run again. {WAY_OUT}") from exc
+    except DrydockError as exc:
+        raise wrapping(exc, exc.id, exc.sentence, f"{exc.hint} {WAY_OUT}".strip()) from exc
     if recovered and run and not results.has_end(host, run):
         results.write_end(host, run, results.end_by(DrydockError("worker-killed", f"The worker was killed. {recovered}", "Run again.")))
     return recovered
