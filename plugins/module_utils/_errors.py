@@ -34,7 +34,14 @@ class CommandFailed(DrydockError):
 
 
 class EngineError(DrydockError):
-    """The daemon's API did not answer, or answered with an error."""
+    """The daemon's API did not answer, or answered with an error.
+
+    :param status: of the answer, as in HTTP; 0 where there was none.
+    """
+
+    def __init__(self, id: str, sentence: str, hint: str = "", status: int = 0) -> None:
+        super().__init__(id, sentence, hint)
+        self.status = status
 
 
 class Refused(DrydockError):

@@ -95,7 +95,7 @@ class Engine:
         if answer.status >= 300 and answer.status != 304:
             data = _decode(body)
             words = data.get("message", "") if isinstance(data, dict) else body.decode(errors="replace").strip()
-            raise EngineError("api-error", f"The daemon answered {method} {path} with {answer.status}: {words}")
+            raise EngineError("api-error", f"The daemon answered {method} {path} with {answer.status}: {words}", status=answer.status)
         return body
 
 

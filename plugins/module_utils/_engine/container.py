@@ -58,9 +58,10 @@ def inspect_containers(engine: Engine, names: t.Container[str] | None = None) ->
             continue
         try:
             yield engine.get(f"/containers/{brief['Id']}/json")
-        except EngineError:
-            # Removed since the list was made (--rm); any other trouble shows in the next call.
-            continue
+        except EngineError as exc:
+            # Removed since the list was made (--rm). One that the engine says nothing of is there all the same, and may run.
+            if exc.status != 404:
+                raise
 
 
 def to_container(raw: t.Mapping[str, t.Any]) -> Container:

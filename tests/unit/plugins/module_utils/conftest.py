@@ -56,7 +56,7 @@ class FakeEngine(Engine):
         if method == "POST":
             self.posts.append(path)
         if method == "GET" and path not in self.answers:
-            raise EngineError("api-error", f"The daemon answered {method} {path} with 404: no such thing")
+            raise EngineError("api-error", f"The daemon answered {method} {path} with 404: no such thing", status=404)
         return self.answers.get(path)
 
     def _exchange(self, method: str, path: str, query: t.Mapping[str, t.Any]) -> bytes:

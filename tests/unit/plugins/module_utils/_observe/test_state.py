@@ -14,7 +14,7 @@ import types
 import pytest
 from ansible_collections.drydock.dockerd.plugins.module_utils._engine.addresses import addresses_of, known_addresses, socket_of
 from ansible_collections.drydock.dockerd.plugins.module_utils._engine.inventory import Inventory, take_inventory
-from ansible_collections.drydock.dockerd.plugins.module_utils._errors import DrydockError
+from ansible_collections.drydock.dockerd.plugins.module_utils._errors import DrydockError, EngineError
 from ansible_collections.drydock.dockerd.plugins.module_utils._host import files as files_module
 from ansible_collections.drydock.dockerd.plugins.module_utils._host.processes import process_identity
 from ansible_collections.drydock.dockerd.plugins.module_utils._observe import state as state_module
@@ -74,6 +74,25 @@ def test_take_inventory(fake_engine, make_container):
         ("v1", "v2"),
         {"bridge": "bridge", "n1": "front"},
     )
+
+
+@pytest.mark.parametrize("status", [404, 500, 0], ids=["it is gone", "an error", "no answer in time"])
+def test_a_container_of_which_the_engine_says_nothing_is_not_taken_to_be_gone(fake_engine, status):
+    """It would not be started again."""
+    engine = fake_engine(ANSWERS)
+    get = engine.get
+
+    def answer(path, **query):
+        if path == "/containers/1/json":
+            raise EngineError("api-error", "It does not say.", status=status)
+        return get(path, **query)
+
+    object.__setattr__(engine, "get", answer)
+    if status == 404:
+        assert list(take_inventory(engine).containers) == ["2"]
+    else:
+        with pytest.raises(EngineError):
+            take_inventory(engine)
 
 
 def test_take_inventory_of_an_engine_without_volumes(fake_engine):
