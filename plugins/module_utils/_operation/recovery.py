@@ -20,7 +20,7 @@ from .._transaction.recovery import abandon
 from .._transaction.worker import previous_run, under_way
 from .operation import Result
 
-_WAIT, _RECOVER, _GIVE_UP, _UNHOLD = "wait for the change that is under way", "recover", "give up", "take the hold away"
+_WAIT, _RECOVER, _GIVE_UP, _UNHOLD = "wait for the change that is under way", "recover what is left", "give the change up", "take the hold away"
 _NOTHING = "Nothing to recover: no change is open, and nothing holds the daemon."
 
 

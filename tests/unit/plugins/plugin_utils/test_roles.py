@@ -215,7 +215,7 @@ def test_a_module_answers_in_the_words_of_whoever_calls_it(role: Role | None, wo
 @pytest.mark.parametrize(("role", "words"), WORDS)
 def test_so_does_its_worker_on_the_way_and_at_its_end(role: Role | None, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_follow._progress_throttle, "together", lambda _variables: 1)
-    action = Action(role, {"follow": "follow", "attached": False}, check_mode=False)
+    action = Action(role, {"follow": "follow", "run": "mine", "attached": False}, check_mode=False)
     assert action.run_module({}, {"inventory_hostname": "web"})["msg"] == f"It failed. {words}"
     assert action._display.lines == [f"web: failed: {words}"]
 

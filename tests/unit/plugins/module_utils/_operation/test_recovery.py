@@ -93,7 +93,7 @@ def test_where_nothing_is_open_nothing_changes(run: t.Any, daemon: Daemon, check
 def test_what_cannot_be_recovered_is_given_up(host: t.Any, run: t.Any, daemon: Daemon, plan: str) -> None:
     journal = interrupt(host, daemon, plan)
     result = run()
-    assert (result["changed"], result["plan"], daemon.done) == (True, ["give up"], ["unhold", "start"])
+    assert (result["changed"], result["plan"], daemon.done) == (True, ["give the change up"], ["unhold", "start"])
     assert not journal.is_open
     assert pathlib.Path(host.places.state_dir, "last", "plan.json").read_text() == plan
     told = r"An interrupted change could not be recovered: .*[Pp]lan.* has .* does not know\. "
@@ -124,7 +124,7 @@ def test_what_can_be_recovered_is_not_given_up(host: t.Any, run: t.Any, daemon: 
 
     monkeypatch.setattr(worker, "recover", recovered)
     result = run()
-    assert (result["changed"], result["plan"], result["msg"], daemon.done) == (True, ["recover"], "It was undone.", [])
+    assert (result["changed"], result["plan"], result["msg"], daemon.done) == (True, ["recover what is left"], "It was undone.", [])
 
 
 def test_a_hold_that_is_left_alone_is_taken_away(run: t.Any, daemon: Daemon) -> None:
@@ -180,7 +180,12 @@ def test_check_mode_says_what_it_would_do_and_does_nothing(host: t.Any, run: t.A
         monkeypatch.setattr(operation.Plan, "from_data", lambda data: None)
         monkeypatch.setattr(operation.Journal, "plan", lambda journal: {})
     wait = "wait for the change that is under way"
-    steps = {"broken": ["give up"], "readable": ["recover"], "a hold alone": ["take the hold away"], "a worker": [wait, "recover"]}[what]
+    steps = {
+        "broken": ["give the change up"],
+        "readable": ["recover what is left"],
+        "a hold alone": ["take the hold away"],
+        "a worker": [wait, "recover what is left"],
+    }[what]
     result = run(check_mode=True)
     assert (result["changed"], result["plan"]) == (True, steps)
     assert result["msg"].endswith(f" Would {' and '.join(steps)}.")
