@@ -23,6 +23,7 @@ from .unit import Unit
 # containerd's owner among those who ask for drop-ins.
 CONTAINERD_OWNER = "containerd"
 DEFAULT_ROOT = "/var/lib/containerd"
+_DEFAULT_CONFIG = "/etc/containerd/config.toml"
 # Docker's own containers, and its plugins.
 _DOCKERS_NAMESPACES = ("moby", "plugins.moby")
 # What it makes below its root at its first start.
@@ -67,6 +68,9 @@ def containerd_root(host: Host, command: t.Sequence[str]) -> str:
     if flag:
         return flag
     config = next((words for words in _flags(command, "config", "c")), ())
+    if not os.path.exists(_value(config) if config else _DEFAULT_CONFIG):
+        # Releases 1.6 and 1.7 start with their defaults then, and cannot dump them.
+        return DEFAULT_ROOT
     dump = host.must(command[0], *config, "config", "dump").out
     match = re.search(r"""^root = ['"](.+)['"]$""", dump, re.MULTILINE)
     return match[1] if match else DEFAULT_ROOT
@@ -74,8 +78,13 @@ def containerd_root(host: Host, command: t.Sequence[str]) -> str:
 
 def root_flag(command: t.Sequence[str]) -> str | None:
     """The value of --root in a command. Pure."""
-    found = [words[-1].partition("=")[2] if len(words) == 1 else words[-1] for words in _flags(command, "root")]
+    found = [_value(words) for words in _flags(command, "root")]
     return found[-1] or None if found else None
+
+
+def _value(words: tuple[str, ...]) -> str:
+    """That of a flag, which is one word or two."""
+    return words[-1].partition("=")[2] if len(words) == 1 else words[-1]
 
 
 def without_root(command: t.Sequence[str]) -> list[str]:

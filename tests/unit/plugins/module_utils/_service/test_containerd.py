@@ -9,6 +9,7 @@ import pathlib
 
 import pytest
 from ansible_collections.drydock.dockerd.plugins.module_utils._errors import CommandFailed
+from ansible_collections.drydock.dockerd.plugins.module_utils._service import containerd as containerd_module
 from ansible_collections.drydock.dockerd.plugins.module_utils._service.containerd import (
     DEFAULT_ROOT,
     containerd_root,
@@ -36,19 +37,37 @@ def test_root_in_a_command(command, root, without):
     assert (root_flag(command), without_root(command)) == (root, without)
 
 
-def test_the_flag_wins_over_the_configuration_file(host):
-    host.execute.answers["containerd --config /etc/c.toml config dump"] = (0, DUMP)
-    assert containerd_root(host, ["containerd", "--config", "/etc/c.toml"]) == "/srv/containerd"
-    assert containerd_root(host, ["containerd", "--config", "/etc/c.toml", "--root", "/a"]) == "/a"
+@pytest.fixture
+def config(tmp_path, monkeypatch):
+    """A configuration file, in the usual place."""
+    path = tmp_path / "config.toml"
+    path.write_text("")
+    monkeypatch.setattr(containerd_module, "_DEFAULT_CONFIG", str(path))
+    return str(path)
+
+
+def test_the_flag_wins_over_the_configuration_file(host, config):
+    host.execute.answers[f"containerd --config {config} config dump"] = (0, DUMP)
+    host.execute.answers[f"containerd --config={config} config dump"] = (0, DUMP)
+    assert containerd_root(host, ["containerd", "--config", config]) == "/srv/containerd"
+    assert containerd_root(host, ["containerd", f"--config={config}"]) == "/srv/containerd"
+    assert containerd_root(host, ["containerd", "--config", config, "--root", "/a"]) == "/a"
     assert containerd_root(host, ["containerd"]) == DEFAULT_ROOT
 
 
-def test_older_configuration_files_quote_otherwise(host):
+def test_a_containerd_without_a_configuration_file_is_on_its_default_root(host, config):
+    """Some releases cannot dump what they start with then."""
+    host.execute.answers["containerd config dump"] = (1, "failed to load TOML: no such file or directory")
+    pathlib.Path(config).unlink()
+    assert containerd_root(host, ["containerd"]) == DEFAULT_ROOT
+
+
+def test_older_configuration_files_quote_otherwise(host, config):
     host.execute.answers["containerd config dump"] = (0, DUMP.replace("'", '"'))
     assert containerd_root(host, ["containerd"]) == "/srv/containerd"
 
 
-def test_a_containerd_that_does_not_answer_is_not_taken_to_be_on_its_default_root(host):
+def test_a_containerd_that_does_not_answer_is_not_taken_to_be_on_its_default_root(host, config):
     host.execute.answers["containerd config dump"] = (1, "toml: line 3: unexpected token")
     with pytest.raises(CommandFailed, match=r"'containerd config dump' failed \(rc 1\): toml: line 3: unexpected token\."):
         containerd_root(host, ["containerd"])
