@@ -11,8 +11,9 @@ import typing as t
 # What the daemon itself writes when it starts, on every new root and every old one. Everything else has to be equal.
 DAEMONS_OWN = {
     r"\.|overlay2|volumes|runtimes|tmp|buildkit/executor": {"mtime"},
-    # Our marker.
+    # Our marker, and the mark of kept data.
     r"\.drydock-root-[0-9a-f]{12}": {"new"},
+    r"\.drydock-kept": {"missing"},
     r"tmp/moby-detect-rro\d+": {"new", "missing"},
     # Databases that it opens for writing. What is in them is asked for through the API.
     r"network/files/local-kv\.db|volumes/metadata\.db|buildkit/(cache|metadata_v2|snapshots|containerdmeta)\.db": {"mtime", "size", "content", "blocks"},

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # SPDX-FileCopyrightText: drydock.dockerd contributors
 
-"""One host's data through all states, in this order: prepared, moved, taken back, cancelled, moved again, cleaned, renamed."""
+"""One host's data through all states, in this order: prepared, moved, taken back, cancelled, moved again, cleaned, renamed, moved to a mount point and
+taken back there."""
 
 from __future__ import annotations
 
@@ -13,6 +14,8 @@ from running import run_module, snapshot
 from conftest import as_it_was
 
 OLD, NEW = "/var/lib/docker", "/mnt/data/docker"
+# A mount of its own.
+POINT = "/mnt/point"
 # In the lab /var/lib is mounted from outside.
 BACK = "state=restored require_persistent_mount=false"
 
@@ -24,6 +27,15 @@ def volume(host: t.Any, root: str) -> str:
 def assert_equal(now: dict[str, t.Any], before: dict[str, t.Any]) -> None:
     assert as_it_was(now) == as_it_was(before)
     assert (now["images"], now["networks"], sorted(now["volumes"])) == (before["images"], before["networks"], sorted(before["volumes"]))
+
+
+def refuse_while_a_container_writes(host: t.Any, arguments: str) -> None:
+    """Fail a move behind its warm copy."""
+    host.check_output("docker run --detach --name flood lab:app sh -c 'while :; do dd if=/dev/zero of=/flood bs=1M count=20; sleep 0.1; done'")
+    refused = run_module(host, f"{arguments} changing_limit=1M")
+    host.check_output("docker rm --force flood")
+    assert refused["failed"]
+    assert re.search(r"the last pass still had \d\S* MiB to send", refused["msg"])
 
 
 def test_preparing_touches_nothing_that_runs(host: t.Any, before: dict[str, t.Any]) -> None:
@@ -43,11 +55,7 @@ def test_preparing_touches_nothing_that_runs(host: t.Any, before: dict[str, t.An
 
 
 def test_a_container_that_writes_too_fast_is_not_stopped(host: t.Any, before: dict[str, t.Any]) -> None:
-    host.check_output("docker run --detach --name flood lab:app sh -c 'while :; do dd if=/dev/zero of=/flood bs=1M count=20; sleep 0.1; done'")
-    refused = run_module(host, f"path={NEW} changing_limit=1M")
-    host.check_output("docker rm --force flood")
-    assert refused["failed"]
-    assert re.search(r"the last pass still had \d\S* MiB to send", refused["msg"])
+    refuse_while_a_container_writes(host, f"path={NEW}")
     now = snapshot(host)
     assert (now["pid"], now["root"], now["containers"]) == (before["pid"], OLD, before["containers"])
     assert not host.file("/var/lib/drydock/dockerd/journal").exists
@@ -143,3 +151,36 @@ def test_within_a_file_system_the_move_is_a_rename(host: t.Any, before: dict[str
     assert not result["failed"], result["msg"]
     assert host.check_output(f"stat -c %i {NEW}") == inode
     assert_equal(snapshot(host), before)
+
+
+def kept_at(host: t.Any, root: str) -> list[str]:
+    return host.check_output(f"find {root} -maxdepth 1 -name '.drydock-kept*'").split()
+
+
+def test_old_data_on_a_mount_point_are_known_after_a_move_back_that_failed(host: t.Any, before: dict[str, t.Any]) -> None:
+    host.check_output(f"mkdir /mnt/data/point {POINT} && mount --bind /mnt/data/point {POINT}")
+    there = run_module(host, f"path={POINT} require_persistent_mount=false")
+    assert not there["failed"], there["msg"]
+    kept = run_module(host, f"path={NEW}-3")["kept"]
+    assert kept_at(host, POINT) == [kept]
+    assert host.file(f"{kept}/.drydock-kept").content_string.startswith("data-root ")
+
+    refuse_while_a_container_writes(host, BACK)
+    assert snapshot(host)["root"] == f"{NEW}-3"
+    assert kept_at(host, POINT) == [kept]
+    result = run_module(host, BACK)
+    assert not result["failed"], result["msg"]
+    assert "take back" in result["plan"]
+    now = snapshot(host)
+    assert now["root"] == POINT
+    assert_equal(now, before)
+    assert kept_at(host, POINT) == []
+
+
+def test_old_data_on_a_mount_point_are_removed_after_a_move_back_that_failed(host: t.Any) -> None:
+    kept = run_module(host, f"path={NEW}-4")["kept"]
+    refuse_while_a_container_writes(host, BACK)
+    result = run_module(host, "state=cleaned")
+    assert kept in result["msg"]
+    assert host.check_output(f"ls -A {POINT}") == ""
+    assert host.check_output("find /mnt/data -maxdepth 1 -name 'docker*'") == f"{NEW}-4"

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import typing as t
 
 from .._errors import DrydockError
 from .._host import files
 from .._host.files import inode_of
 from .._host.libc import call
 from .._host.mounts import parse_mountinfo, points_below
+from .kept_mark import KEPT_MARK
 from .listing import COPY_MARK
 
 # Begins the name of every directory that old data are set aside in.
@@ -63,32 +65,68 @@ def _remove_empty(path: str) -> None:
 
 def set_aside(source: str, kept: str) -> None:
     """Rename an old root, so that nothing reads stale data; the content of a mount point moves into a directory of its own there."""
-    if os.path.dirname(kept) != source:
-        # An interrupted run may have come this far, and containerd may have made its empty directories since.
-        if set(left_there(source)) - empty_ones(source):
-            os.rename(source, kept)
-    else:
-        with contextlib.suppress(FileExistsError):
-            os.mkdir(kept, 0o700)
-        for name in left_there(source):
-            os.rename(os.path.join(source, name), os.path.join(kept, name))
-        files.sync_directory(source)
-    files.sync_directory(os.path.dirname(kept))
+    left = set(left_there(source))
+    if os.path.dirname(kept) == source:
+        if left:
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(kept, 0o700)
+            _move_names(left, source, kept)
+    # An interrupted run may have come this far, and containerd may have made its empty directories since.
+    elif left - empty_ones(source):
+        os.rename(source, kept)
+    if os.path.lexists(kept):
+        files.sync_directory(os.path.dirname(kept))
 
 
 def take_back(kept: str, origin: str) -> None:
-    """Undo `set_aside`: the old data lie at their old place again, marked as an unfinished copy."""
-    files.write(os.path.join(origin if os.path.dirname(kept) == origin else kept, COPY_MARK), f"Old data, taken back from {kept} by drydock.dockerd.\n")
-    if os.path.dirname(kept) != origin:
-        if os.path.isdir(origin):
-            _remove_empty(origin)
-        os.rename(kept, origin)
-    else:
-        for name in os.listdir(kept):
-            os.rename(os.path.join(kept, name), os.path.join(origin, name))
-        os.rmdir(kept)
-        files.sync_directory(origin)
+    """Lay kept data at their old place again, marked as an unfinished copy.
+
+    Within a mount point their directory stays with its mark until the move back has come to its end: so they are known whatever happens
+    meanwhile, and setting them aside again needs no room on a disk that is full.
+    """
+    inside = os.path.dirname(kept) == origin
+    files.write(os.path.join(origin if inside else kept, COPY_MARK), f"Old data, taken back from {kept} by drydock.dockerd.\n")
+    if inside:
+        files.remove(os.path.join(kept, COPY_MARK))
+        _move_names(set(os.listdir(kept)) - {KEPT_MARK}, kept, origin)
+        return
+    if os.path.isdir(origin):
+        # The beginning of a mark, as a crash leaves it.
+        files.remove(files.unfinished(os.path.join(origin, COPY_MARK)))
+        _remove_empty(origin)
+    os.rename(kept, origin)
     files.sync_directory(os.path.dirname(kept))
+
+
+def set_aside_again(origin: str, kept: str) -> None:
+    """Undo `take_back`, however far it came. Where the mark of a copy is missing there is nothing to undo, or the disk is not there."""
+    if os.path.dirname(kept) != origin:
+        if not os.path.lexists(kept) and os.path.exists(os.path.join(origin, COPY_MARK)):
+            os.rename(origin, kept)
+            files.sync_directory(os.path.dirname(kept))
+        files.remove(os.path.join(kept, COPY_MARK))
+    elif os.path.exists(os.path.join(origin, COPY_MARK)):
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(kept, 0o700)
+        _move_names(set(left_there(origin)) - {COPY_MARK}, origin, kept)
+        if left_there(origin) == [COPY_MARK]:
+            files.remove(os.path.join(origin, COPY_MARK))
+
+
+def forget_kept(kept: str, root: str) -> None:
+    """The data that were taken back are the root in use now, and no kept data any more."""
+    files.remove(os.path.join(root, KEPT_MARK))
+    if os.path.isdir(kept) and set(os.listdir(kept)) <= {KEPT_MARK}:
+        _remove_marked(kept)
+
+
+def _move_names(names: t.Iterable[str], source: str, target: str) -> None:
+    """Move entries of a directory into another one of the same file system, durably; what that has already stays where it is."""
+    for name in names:
+        if not os.path.lexists(os.path.join(target, name)):
+            os.rename(os.path.join(source, name), os.path.join(target, name))
+    for path in (target, source):
+        files.sync_directory(path)
 
 
 def exchange(old: str, new: str) -> None:
@@ -138,10 +176,19 @@ def remove(path: str, inode: tuple[int, int], mountinfo: str) -> None:
     if below:
         raise DrydockError("mount-in-old", f"{below[0]} is mounted below {path}, which is to be removed.", "Unmount it first, then run again.")
     stays = [name for name in os.listdir(path) if name == "lost+found" or name.startswith(KEPT)] if os.path.ismount(path) else []
-    # The mark last: what an interrupted removal leaves is still known to be ours.
-    files.remove_tree(path, keep=(COPY_MARK, *stays))
-    files.remove(os.path.join(path, COPY_MARK))
-    if not os.path.ismount(path):
+    # The marks last: what an interrupted removal leaves is still known to be ours.
+    files.remove_tree(path, keep=(COPY_MARK, KEPT_MARK, *stays))
+    _remove_marked(path)
+
+
+def _remove_marked(path: str) -> None:
+    """Remove the marks and, where nothing is mounted on it, the directory that has nothing else: without a sync between, which takes its time."""
+    for mark in (COPY_MARK, KEPT_MARK):
+        if os.path.lexists(os.path.join(path, mark)):
+            os.unlink(os.path.join(path, mark))
+    if os.path.ismount(path):
+        files.sync_directory(path)
+    else:
         os.rmdir(path)
         files.sync_directory(os.path.dirname(path))
 
@@ -151,10 +198,12 @@ __all__ = (
     "empty_ones",
     "exchange",
     "exchange_back",
+    "forget_kept",
     "is_unfinished_copy",
     "kept_name",
     "left_there",
     "remove",
     "set_aside",
+    "set_aside_again",
     "take_back",
 )

@@ -11,6 +11,7 @@ import json
 import os
 import typing as t
 
+from .._copy.kept_mark import read_mark
 from .._endpoint.attempt import read_certificate
 from .._engine.addresses import addresses_of
 from .._engine.describe import describe_container
@@ -19,7 +20,7 @@ from .._host.host import Host
 from .._host.mounts import mount_of
 from .._service import unit_file
 from . import cis_benchmark, disks, listening
-from .records import PastMove
+from .records import MARKED, PastMove
 from .state import State, differing_keys
 
 
@@ -114,9 +115,9 @@ def _pending(state: State, effective: dict[str, t.Any]) -> list[str]:
 def _move(one: PastMove) -> dict[str, t.Any]:
     """A move that was made; what nobody measured is null."""
     measured = dict.fromkeys(("ended", "bytes", "files", "downtime_seconds", "forecast_seconds"))
-    kept = one.kept if one.is_there(inode_of(one.kept)) else ""
+    kept = one.kept if one.kept and one.is_there(inode_of(one.kept), read_mark(one.kept)) else ""
     paths = {"tree": one.tree, "source": one.origin, "target": one.root, "kept": kept, "restored": one.restored, "run": one.run}
-    return {**paths, "phases": [], **measured, **one.record}
+    return {**paths, "phases": [], **measured, **{key: value for key, value in one.record.items() if key != MARKED}}
 
 
 __all__ = (

@@ -13,6 +13,8 @@ import typing as t
 import uuid
 
 from .._copy import kept_roots
+from .._copy.kept_mark import read_mark
+from .._copy.listing import COPY_MARK
 from .._host.files import inode_of
 from .state import State
 
@@ -24,12 +26,16 @@ class PathFacts:
     :param real: the path with all links followed.
     :param inode: device and inode, of a link its own; where nothing lies, what no file has.
     :param markers: which of our marker files lie in it.
+    :param kept_id: the id in its mark of kept data, empty where it has none.
+    :param is_copy: it has the mark of a copy of ours.
     :param unfinished_copy: it is a copy of ours that did not come to its end; told only of a path whose copy is to be given up.
     """
 
     real: str
     inode: t.Tuple[int, int] = (0, 0)
     markers: t.FrozenSet[str] = frozenset()
+    kept_id: str = ""
+    is_copy: bool = False
     unfinished_copy: bool = False
 
     @property
@@ -80,6 +86,8 @@ def _look_at(path: str, markers: t.Iterable[str], may_be_copy: bool) -> PathFact
         os.path.realpath(path),
         inode_of(path) if os.path.lexists(path) else (0, 0),
         frozenset(name for name in markers if os.path.exists(os.path.join(path, name))),
+        read_mark(path),
+        os.path.exists(os.path.join(path, COPY_MARK)),
         may_be_copy and kept_roots.is_unfinished_copy(path),
     )
 

@@ -13,11 +13,14 @@ import os
 import typing as t
 
 from .._engine.daemon_json import Ask, Owners
+from .._errors import DrydockError
 from .._host import files
 from .._host.formats import FORMAT, check_fields, parse_json, read_as
 from .._host.host import Host
 
 RECORDS_FILE = "owners.json"
+# In the record of a move whose kept data have their mark.
+MARKED = "marked"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,9 +32,10 @@ class PastMove:
     :param origin: the root before it.
     :param root: the root after it.
     :param kept: where the old data were set aside; empty when they were not kept, or are gone.
-    :param inode: device and inode of that directory, so that nothing else is ever removed or used in its place.
+    :param inode: device and inode of that directory, by which it is known where it has no mark.
     :param restored: it took back the move before it.
-    :param record: when that was, what moved, how long it took and what was forecast, for a report; empty when nobody noted it.
+    :param record: when that was, what moved, how long it took and what was forecast, for a report; empty when nobody noted it. And whether
+        the kept directory has its mark: release 0.1.0 reads no other new field, and writes no mark.
     """
 
     origin: str
@@ -52,12 +56,30 @@ class PastMove:
         check_fields(cls, data, "A move in the records")
         return cls(**{**data, "inode": tuple(data["inode"])})
 
-    def is_there(self, found: tuple[int, int]) -> bool:
-        """Whether the kept directory is still the one that was set aside.
+    @property
+    def kept_id(self) -> str:
+        """The id in the mark of its kept data."""
+        return kept_id(self.tree, self.run)
 
-        :param found: device and inode of what lies at its path now.
+    def is_there(self, inode: tuple[int, int], id: str) -> bool:
+        """Whether the kept directory is still the one that was set aside: nothing else is ever removed or used in its place.
+
+        :param inode: device and inode of what lies at its path now, and
+        :param id: the id in its mark, empty where it has none.
         """
-        return bool(self.kept) and found == self.inode
+        if id or self.record.get(MARKED):
+            return bool(self.kept) and id == self.kept_id
+        return bool(self.kept) and inode == self.inode != (0, 0)
+
+
+def old_data_changed(kept: str) -> DrydockError:
+    """What is said of something else in the place of old data."""
+    return DrydockError("old-data-changed", f"{kept} is not the directory that the move set aside.", "Look what it is, and remove it by hand.")
+
+
+def kept_id(tree: str, run: str) -> str:
+    """The id in the mark of kept data: of one tree and one outage."""
+    return f"{tree} {run}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,4 +145,4 @@ def load(host: Host) -> Records:
     return parse(files.read(path_of(host)), path_of(host))
 
 
-__all__ = ("RECORDS_FILE", "PastMove", "Records", "load", "parse", "path_of")
+__all__ = ("MARKED", "RECORDS_FILE", "PastMove", "Records", "kept_id", "load", "old_data_changed", "parse", "path_of")

@@ -14,7 +14,7 @@ import typing as t
 from .._errors import DrydockError
 from .._host.mounts import mount_of
 from .._observe.paths import Paths
-from .._observe.records import PastMove
+from .._observe.records import PastMove, old_data_changed
 from .._observe.state import State
 from .._service import unit_file
 from .placeholders import MARKER_MARK, MOUNT_MARK, PATH_MARK
@@ -142,7 +142,7 @@ def _root_target(state: State, request: Request, paths: Paths, aim: RootTarget, 
         return _root_target_back(state, paths, aim)
     if request.state == "cleaned":
         there = [one for one in state.history if one.kept and one.tree == aim.tree]
-        doomed = tuple(Removal(one.kept, one.inode) for one in there if paths.at[one.kept].is_there)
+        doomed = tuple(Removal(one.kept, paths.at[one.kept].inode) for one in there if paths.at[one.kept].is_there)
         return dataclasses.replace(aim, doomed=doomed, problems=tuple(_unproved(paths, aim, there)))
     if request.state == "prepared":
         return dataclasses.replace(aim, target=path or "", moving=elsewhere)
@@ -165,14 +165,31 @@ def _root_target_back(state: State, paths: Paths, aim: RootTarget) -> RootTarget
         )
     if last.restored:
         return dataclasses.replace(aim, path=last.root)
-    return dataclasses.replace(aim, path=last.origin, target=last.origin, moving=True, base=last.kept if last.is_there(paths.at[last.kept].inode) else "")
+    base = last.kept if _is_there(paths, last) and _can_take_back(state, paths, last) else ""
+    return dataclasses.replace(aim, path=last.origin, target=last.origin, moving=True, base=base)
+
+
+def _can_take_back(state: State, paths: Paths, past: PastMove) -> bool:
+    """Whether kept data can be laid at their old place: it is on the same mount, and has no copy of its own, which is gone on with then.
+
+    Within a mount point a copy at the old place is a part of the kept data.
+    """
+    origin, kept = paths.at[past.origin], paths.at[past.kept]
+    alone = not origin.is_copy or os.path.dirname(past.kept) == past.origin
+    return alone and mount_of(origin.real, state.mounts) is mount_of(kept.real, state.mounts)
+
+
+def _is_there(paths: Paths, past: PastMove) -> bool:
+    """Whether the kept data of a move are where it set them aside."""
+    there = paths.at[past.kept]
+    return past.is_there(there.inode, there.kept_id)
 
 
 def _unproved(paths: Paths, aim: RootTarget, past: t.Iterable[PastMove]) -> t.Iterator[DrydockError]:
     """Why old data must not go."""
     for one in past:
-        if paths.at[one.kept].is_there and not one.is_there(paths.at[one.kept].inode):
-            yield DrydockError("old-data-changed", f"{one.kept} is not the directory that the move set aside.", "Look what it is, and remove it by hand.")
+        if paths.at[one.kept].is_there and not _is_there(paths, one):
+            yield old_data_changed(one.kept)
     if past and not (aim.runs and aim.known and aim.marker_before in paths.at[aim.root].markers):
         yield DrydockError(
             "root-missing",

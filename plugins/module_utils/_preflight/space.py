@@ -46,8 +46,9 @@ def space_findings(host: Host, moves: t.Sequence[Move]) -> tuple[Forecast, list[
         kept = trust_index.load(move.source, move.target)
         trusted = kept[1] if kept else {}
         left += totals({path: one for path, one in now.items() if trusted.get(path) != one})
-        copy = move.base or move.target
-        copied = totals(list_tree(copy)) if os.path.isdir(copy) else Totals(0, 0)
+        # Of old data that are taken back a part may lie at its place already.
+        copies = [totals(list_tree(path)) for path in {move.base, move.target} if os.path.isdir(path)]
+        copied = sum(copies, Totals(0, 0))
         need = Totals(int(tree.bytes * (1 + _MARGIN_SHARE)) + _MARGIN_BYTES - copied.bytes, int(tree.files * (1 + _MARGIN_SHARE)) - copied.files)
         device = os.stat(nearest_directory(move.target)).st_dev
         targets, before = needs.get(device, ("", Totals(0, 0)))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import typing as t
 
+from .._copy.kept_mark import read_mark
 from .._engine.certificates import certificates_in_force
 from .._host import files
 from .._host.host import Host
@@ -47,6 +48,8 @@ def _history(host: Host, plan: Plan, outcome: Outcome | None) -> tuple[PastMove,
         move, kept = moved.move, moved.kept
         inode = files.inode_of(kept) if kept else (0, 0)
         told = record(outcome, moved, host.now()) if outcome else {}
+        if kept and read_mark(kept) == records.kept_id(move.tree, move.run):
+            told[records.MARKED] = True
         history = (*history, PastMove(move.source, move.target, kept, inode, move.restores, move.tree, move.run, told))
     return history
 

@@ -13,12 +13,14 @@ import os
 import typing as t
 
 from ..._copy import kept_roots
+from ..._copy.kept_mark import read_mark, write_mark
 from ..._copy.listing import COPY_MARK, list_tree, totals
 from ..._engine import stored_paths
 from ..._errors import DrydockError, unexpected
 from ..._host import files
 from ..._host.mounts import parse_mountinfo, points_below
 from ..._host.processes import command_line, process_fields
+from ..._observe import records
 from ..._plan.order import DISCARD, FINISH, RENAME, TAKE_BACK
 from ..._plan.plan import DATA_ROOT, Move
 from ..outcome import Moved
@@ -36,12 +38,16 @@ class TakeBack(Step):
     def apply(self) -> None:
         for move in self.plan.moves:
             if move.base:
+                # Release 0.1.0 has set it aside without: what is undone after a boot has to be known by it, too.
+                past = next(one for one in self.plan.history if one.kept == move.base)
+                if read_mark(move.base) != past.kept_id:
+                    write_mark(move.base, past.kept_id)
                 kept_roots.take_back(move.base, move.target)
 
     def put_back(self, line: dict[str, t.Any]) -> None:
         for move in self.plan.moves:
             if move.base:
-                kept_roots.set_aside(move.target, move.base)
+                kept_roots.set_aside_again(move.target, move.base)
 
 
 class Discard(Step):
@@ -50,8 +56,12 @@ class Discard(Step):
     name = DISCARD
 
     def apply(self) -> None:
+        history = {one.kept: one for one in records.load(self.host).history}
         for one in self.plan.doomed:
             if os.path.lexists(one.path):
+                past = history.get(one.path)
+                if past and not past.is_there(files.inode_of(one.path), read_mark(one.path)):
+                    raise records.old_data_changed(one.path)
                 self.host.say(f"removing {one.path}")
                 kept_roots.remove(one.path, one.inode, files.read(self.host.places.mountinfo) or "")
 
@@ -91,6 +101,7 @@ class Finish(Step):
             copier = self.context.copiers.get(move.tree)
             whole = totals(copier.copied if copier else list_tree(move.target))
             files.remove(os.path.join(move.target, COPY_MARK))
+            kept_roots.forget_kept(move.base, move.target)
             self.context.outcome.moved.append(Moved(move, whole.bytes, whole.files, self._set_aside(move, kept[move.tree])))
 
     def _set_aside(self, move: Move, kept: str) -> str:
@@ -99,8 +110,12 @@ class Finish(Step):
             files.remove(move.source)
             return ""
         kept_roots.set_aside(move.source, kept)
-        if move.keep_source or not os.path.lexists(kept):
-            return kept if move.keep_source else ""
+        if not os.path.lexists(kept):
+            return ""
+        # Before the records name it: a crash in between must not leave data that nobody knows.
+        _mark_kept(move, kept)
+        if move.keep_source:
+            return kept
         try:
             kept_roots.remove(kept, files.inode_of(kept), files.read(self.host.places.mountinfo) or "")
         except (OSError, DrydockError) as exc:
@@ -111,6 +126,12 @@ class Finish(Step):
             )
             return kept
         return ""
+
+
+def _mark_kept(move: Move, kept: str) -> None:
+    """Mark old data, where their disk has the room: it may be full, and without a mark they are known by device and inode."""
+    with contextlib.suppress(OSError):
+        write_mark(kept, records.kept_id(move.tree, move.run))
 
 
 def rename(context: Context, move: Move) -> None:

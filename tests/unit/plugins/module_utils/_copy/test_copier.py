@@ -18,6 +18,7 @@ import time
 import pytest
 from ansible_collections.drydock.dockerd.plugins.module_utils._copy import fanotify, first_pass, trust_index, writable_inodes
 from ansible_collections.drydock.dockerd.plugins.module_utils._copy.copier import Copier
+from ansible_collections.drydock.dockerd.plugins.module_utils._copy.kept_mark import KEPT_MARK
 from ansible_collections.drydock.dockerd.plugins.module_utils._copy.listing import (
     COPY_MARK,
     Entry,
@@ -343,15 +344,16 @@ def test_what_was_mounted_while_containers_ran_arrives_as_it_is_without(source, 
 
 @pytest.mark.runs_commands
 def test_an_interrupted_copy_is_gone_on_with(source, target, copier):
-    """What another process left in the target is not believed, and its mark is no stranger."""
+    """What another process left in the target is not believed, and marks of ours are no strangers: old data that are taken back keep theirs."""
     copier.warm_pass()
-    (target / COPY_MARK).touch()
+    for mark in (COPY_MARK, KEPT_MARK):
+        (target / mark).touch()
     overwrite(target / "other")
     (target / "surplus").mkdir()
     second = Copier(copier.host, str(source), str(target), copied=list_tree(str(target)))
     second.final_pass()
     assert_same(source, target)
-    assert (target / COPY_MARK).exists()
+    assert {COPY_MARK, KEPT_MARK} <= set(os.listdir(target))
 
 
 @pytest.mark.runs_commands

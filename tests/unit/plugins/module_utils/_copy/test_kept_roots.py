@@ -5,12 +5,17 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import pathlib
+import typing as t
 
 import pytest
 from ansible_collections.drydock.dockerd.plugins.module_utils._copy import kept_roots
+from ansible_collections.drydock.dockerd.plugins.module_utils._copy.kept_mark import KEPT_MARK
+from ansible_collections.drydock.dockerd.plugins.module_utils._copy.listing import COPY_MARK
 from ansible_collections.drydock.dockerd.plugins.module_utils._errors import DrydockError
+from ansible_collections.drydock.dockerd.plugins.module_utils._host import files
 from ansible_collections.drydock.dockerd.plugins.module_utils._host.files import inode_of
 
 
@@ -82,9 +87,10 @@ def test_kept_data_on_a_mount_point_survive_the_removal_of_the_rest(old: pathlib
     assert sorted(os.listdir(old)) == [f"{kept_roots.KEPT}1", "lost+found"]
 
 
-def test_what_an_interrupted_removal_leaves_is_still_known_as_ours(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("mark", [COPY_MARK, KEPT_MARK])
+def test_what_an_interrupted_removal_leaves_is_still_known_as_ours(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, mark: str) -> None:
     copy = tmp_path / "copy"
-    for name in (".drydock-copy", "a", "z"):
+    for name in (mark, "a", "z"):
         (copy / name).parent.mkdir(exist_ok=True)
         (copy / name).touch()
     unlink, left = os.unlink, []
@@ -92,4 +98,133 @@ def test_what_an_interrupted_removal_leaves_is_still_known_as_ours(tmp_path: pat
     kept_roots.remove(str(copy), inode_of(str(copy)), "")
     assert not copy.exists()
     assert len(left) == 3
-    assert all(".drydock-copy" in names for names in left)
+    assert all(mark in names for names in left)
+
+
+# Old data, taken back and set aside again ------------------------------------------------------------------------
+
+
+class Cut(BaseException):
+    """Nothing is done from here on."""
+
+
+def cut_at(moment: int, work: t.Callable[[], object]) -> bool:
+    """Do something as far as the change of the disk of this number; says whether it came to its end."""
+    left = itertools.count(1)
+
+    def change(real: t.Callable[..., object]) -> t.Callable[..., object]:
+        def call(*arguments: t.Any, **options: t.Any) -> object:
+            if next(left) == moment:
+                raise Cut
+            return real(*arguments, **options)
+
+        return call
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("rename", "replace", "unlink", "rmdir", "mkdir"):
+            patch.setattr(os, name, change(getattr(os, name)))
+        try:
+            work()
+        except Cut:
+            return False
+    return True
+
+
+def tree(top: pathlib.Path) -> dict[str, str]:
+    return {str(one.relative_to(top)): one.read_text() for one in top.rglob("*") if one.is_file() and one.name not in (COPY_MARK, files.unfinished(COPY_MARK))}
+
+
+ASIDE = {"beside": "origin.drydock-kept-1", "within a mount point": "origin/.drydock-kept-1"}
+OLD = {KEPT_MARK: "data-root run\n", "containers/one": "1", "image/two": "2", "volumes/three": "3"}
+
+
+@pytest.fixture(params=ASIDE.values(), ids=ASIDE)
+def aside(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> t.Callable[[], tuple[pathlib.Path, pathlib.Path]]:
+    """Set data aside anew: the place that they had, and where they are kept."""
+    numbers = itertools.count()
+
+    def make() -> tuple[pathlib.Path, pathlib.Path]:
+        top = tmp_path / str(next(numbers))
+        for path, text in OLD.items():
+            (top / request.param / path).parent.mkdir(parents=True, exist_ok=True)
+            (top / request.param / path).write_text(text)
+        return top / "origin", top / request.param
+
+    return make
+
+
+def test_old_data_that_are_taken_back_lie_at_their_old_place(aside: t.Callable[[], tuple[pathlib.Path, pathlib.Path]]) -> None:
+    origin, kept = aside()
+    kept_roots.take_back(str(kept), str(origin))
+    assert (origin / COPY_MARK).exists()
+    assert {path: text for path, text in tree(origin).items() if KEPT_MARK not in path} == {path: text for path, text in OLD.items() if path != KEPT_MARK}
+    kept_roots.forget_kept(str(kept), str(origin))
+    assert not kept.exists()
+    assert not (origin / KEPT_MARK).exists()
+
+
+def test_old_data_are_known_at_each_moment_on_their_way_back_and_forth(aside: t.Callable[[], tuple[pathlib.Path, pathlib.Path]]) -> None:
+    """Taking them back is cut at each moment, and so is setting them aside again; what is left after that is what was there, with its mark."""
+    for first in itertools.count(1):
+        origin, kept = aside()
+        arrived = cut_at(first, lambda: kept_roots.take_back(str(kept), str(origin)))  # noqa: B023
+        for second in range(1, 12):
+            cut_at(second, lambda: kept_roots.set_aside_again(str(origin), str(kept)))  # noqa: B023
+        kept_roots.set_aside_again(str(origin), str(kept))
+        assert tree(kept) == OLD
+        assert not (kept / COPY_MARK).exists()
+        assert not origin.exists() or kept_roots.left_there(str(origin)) in ([], [files.unfinished(COPY_MARK)])
+        # And so it can begin anew.
+        kept_roots.take_back(str(kept), str(origin))
+        assert len(tree(origin)) == len(OLD)
+        if arrived:
+            break
+    assert first > 2
+
+
+def test_within_a_mount_point_old_data_keep_their_directory_and_its_mark(tmp_path: pathlib.Path) -> None:
+    """The disk may be full when they have to be set aside again; and a boot without the disk leaves them where they are."""
+    kept = tmp_path / "origin" / ".drydock-kept-1"
+    (kept / "containers").mkdir(parents=True)
+    (kept / KEPT_MARK).write_text("data-root run\n")
+    inode = inode_of(str(kept))
+    kept_roots.take_back(str(kept), str(tmp_path / "origin"))
+    assert os.listdir(kept) == [KEPT_MARK]
+    kept_roots.set_aside_again(str(tmp_path / "origin"), str(kept))
+    assert (inode_of(str(kept)), sorted(os.listdir(kept))) == (inode, [KEPT_MARK, "containers"])
+
+
+def test_the_beginning_of_a_mark_is_not_in_the_way(tmp_path: pathlib.Path) -> None:
+    origin, kept = tmp_path / "origin", tmp_path / "origin.drydock-kept-1"
+    for top in (origin, kept):
+        top.mkdir()
+    pathlib.Path(files.unfinished(str(origin / COPY_MARK))).touch()
+    kept_roots.take_back(str(kept), str(origin))
+    assert os.listdir(origin) == [COPY_MARK]
+
+
+def test_on_a_disk_that_is_not_there_nothing_is_set_aside_again(tmp_path: pathlib.Path) -> None:
+    origin = tmp_path / "origin"
+    origin.mkdir()
+    (origin / "theirs").touch()
+    for kept in (origin / ".drydock-kept-1", tmp_path / "origin.drydock-kept-1"):
+        kept_roots.set_aside_again(str(origin), str(kept))
+    assert sorted(os.listdir(tmp_path)) == ["origin"]
+    assert os.listdir(origin) == ["theirs"]
+
+
+def test_what_both_sides_have_is_never_overwritten(tmp_path: pathlib.Path) -> None:
+    """A copy that was begun at the old place, on a mount point, has some of the names, too."""
+    origin, kept = tmp_path / "origin", tmp_path / "origin" / ".drydock-kept-1"
+    for top, text in ((origin, "new"), (kept, "old")):
+        (top / "containers").mkdir(parents=True)
+        (top / "containers" / "one").write_text(text)
+    (kept / KEPT_MARK).write_text("data-root run\n")
+    before = tree(origin)
+    kept_roots.take_back(str(kept), str(origin))
+    assert tree(origin) == before
+    kept_roots.forget_kept(str(kept), str(origin))
+    assert tree(origin) == before
+    kept_roots.set_aside_again(str(origin), str(kept))
+    assert tree(origin) == before
+    assert (origin / COPY_MARK).exists()

@@ -13,7 +13,7 @@ from ansible_collections.drydock.dockerd.plugins.module_utils._engine.inventory 
 from ansible_collections.drydock.dockerd.plugins.module_utils._host.files import digest
 from ansible_collections.drydock.dockerd.plugins.module_utils._host.processes import process_identity
 from ansible_collections.drydock.dockerd.plugins.module_utils._observe.info import describe, look_around
-from ansible_collections.drydock.dockerd.plugins.module_utils._observe.records import PastMove
+from ansible_collections.drydock.dockerd.plugins.module_utils._observe.records import MARKED, PastMove
 
 
 def test_containers_are_told_with_all_that_a_restart_policy_is_about(make_state, make_container):
@@ -62,8 +62,11 @@ def test_a_daemon_that_is_down_has_nothing_in_force(make_state):
 
 
 def test_a_move_is_told_as_it_was_measured(make_state):
+    """And kept data are told where they are there; what else stands in the record is none of a report's business."""
     measured = {"ended": 1, "bytes": 2, "files": 3, "downtime_seconds": 4.5, "forecast_seconds": 5.0, "phases": [{"phase": "stop", "seconds": 1.0}]}
-    moves = describe(make_state(history=(PastMove("/a", "/b", "/gone", (5, 6), False), PastMove("/b", "/c", "", (0, 0), True, record=measured))))["moves"]
+    moves = describe(
+        make_state(history=(PastMove("/a", "/b", "/gone", (5, 6), False), PastMove("/b", "/c", "", (0, 0), True, record={**measured, MARKED: True})))
+    )["moves"]
     assert moves[0] == {
         **{"tree": "data-root", "source": "/a", "target": "/b", "kept": "", "restored": False, "run": "", "phases": []},
         **dict.fromkeys(("ended", "bytes", "files", "downtime_seconds", "forecast_seconds")),

@@ -9,6 +9,7 @@ import dataclasses
 
 import pytest
 from ansible_collections.drydock.dockerd.plugins.module_utils._copy import kept_roots
+from ansible_collections.drydock.dockerd.plugins.module_utils._copy.kept_mark import write_mark
 from ansible_collections.drydock.dockerd.plugins.module_utils._host.files import inode_of
 from ansible_collections.drydock.dockerd.plugins.module_utils._observe.paths import look_at_paths
 from ansible_collections.drydock.dockerd.plugins.module_utils._observe.records import PastMove
@@ -43,6 +44,15 @@ def test_where_nothing_lies_nothing_is_told(on_root, root, tmp_path):
     for path in (f"{root}-new", f"{tmp_path}/file/below"):
         there = look_at_paths(on_root, path).at[path]
         assert (there.real, there.is_there, there.markers, there.unfinished_copy) == (path, False, frozenset(), False)
+        assert (there.kept_id, there.is_copy) == ("", False)
+
+
+def test_kept_data_and_copies_are_told_by_their_marks(on_root, root, tmp_path):
+    write_mark(str(root), "data-root run")
+    (tmp_path / "target").mkdir()
+    (tmp_path / "target" / ".drydock-copy").touch()
+    at = look_at_paths(on_root, str(tmp_path / "target")).at
+    assert [(one.kept_id, one.is_copy) for one in (at[str(root)], at[str(tmp_path / "target")])] == [("data-root run", False), ("", True)]
 
 
 def test_earlier_moves_are_looked_at_where_they_are_the_matter(on_root, root):

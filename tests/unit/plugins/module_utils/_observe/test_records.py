@@ -10,10 +10,11 @@ import json
 import os
 import pathlib
 
+from ansible_collections.drydock.dockerd.plugins.module_utils._copy.kept_mark import read_mark, write_mark
 from ansible_collections.drydock.dockerd.plugins.module_utils._engine.daemon_json import Ask
 from ansible_collections.drydock.dockerd.plugins.module_utils._host import files
 from ansible_collections.drydock.dockerd.plugins.module_utils._observe import records
-from ansible_collections.drydock.dockerd.plugins.module_utils._observe.records import PastMove, Records
+from ansible_collections.drydock.dockerd.plugins.module_utils._observe.records import MARKED, PastMove, Records
 
 
 def test_notes_come_back_from_their_file(host):
@@ -37,12 +38,32 @@ def test_notes_of_before_moves_were_noted_are_read():
     assert records.parse('{"owners": {}, "settled": {}, "marker": "m"}') == Records({}, {}, "m")
 
 
-def test_a_kept_directory_is_known_by_its_inode(tmp_path):
+def is_there(past):
+    return past.is_there(files.inode_of(past.kept), read_mark(past.kept))
+
+
+def test_a_kept_directory_is_known_by_its_mark(tmp_path):
+    """A boot may give its disk another number, and another directory may get its inode."""
+    (tmp_path / "kept").mkdir()
+    past = PastMove("/a", "/b", str(tmp_path / "kept"), files.inode_of(str(tmp_path / "kept")), False, "data-root", "run", {MARKED: True})
+    assert not is_there(past)
+    write_mark(past.kept, "data-root other")
+    assert not is_there(past)
+    assert not is_there(dataclasses.replace(past, record={}))
+    write_mark(past.kept, past.kept_id)
+    for one in (past, dataclasses.replace(past, inode=(5, 6)), dataclasses.replace(past, inode=(5, 6), record={})):
+        assert is_there(one)
+    assert not is_there(dataclasses.replace(past, tree="containerd"))
+
+
+def test_a_kept_directory_without_a_mark_is_known_by_its_inode(tmp_path):
+    """As release 0.1.0 has left it, or a full disk."""
     past = PastMove("/a", "/b", str(tmp_path / "kept"), (5, 6), False)
-    assert not past.is_there(files.inode_of(past.kept))
+    assert not is_there(past)
+    assert not is_there(dataclasses.replace(past, inode=(0, 0)))
     (tmp_path / "kept").mkdir()
     past = dataclasses.replace(past, inode=files.inode_of(past.kept))
-    assert past.is_there(files.inode_of(past.kept))
+    assert is_there(past)
     (tmp_path / "kept").rename(tmp_path / "other")
     (tmp_path / "kept").mkdir()
-    assert not past.is_there(files.inode_of(past.kept))
+    assert not is_there(past)

@@ -11,13 +11,16 @@ import os
 import pathlib
 
 import pytest
+from ansible_collections.drydock.dockerd.plugins.module_utils._copy.kept_mark import KEPT_MARK, write_mark
+from ansible_collections.drydock.dockerd.plugins.module_utils._copy.listing import COPY_MARK
 from ansible_collections.drydock.dockerd.plugins.module_utils._engine.daemon_json import Ask
 from ansible_collections.drydock.dockerd.plugins.module_utils._host import files
 from ansible_collections.drydock.dockerd.plugins.module_utils._host.files import inode_of
+from ansible_collections.drydock.dockerd.plugins.module_utils._host.mounts import Mount
 from ansible_collections.drydock.dockerd.plugins.module_utils._host.processes import process_identity
 from ansible_collections.drydock.dockerd.plugins.module_utils._observe import state as state_module
 from ansible_collections.drydock.dockerd.plugins.module_utils._observe.paths import look_at_paths
-from ansible_collections.drydock.dockerd.plugins.module_utils._observe.records import PastMove
+from ansible_collections.drydock.dockerd.plugins.module_utils._observe.records import MARKED, PastMove
 from ansible_collections.drydock.dockerd.plugins.module_utils._plan import planner
 from ansible_collections.drydock.dockerd.plugins.module_utils._plan.order import steps_of
 from ansible_collections.drydock.dockerd.plugins.module_utils._plan.plan import MARKER_PREFIX, Plan, step_diff
@@ -467,6 +470,40 @@ def test_what_took_the_place_of_old_data_is_not_removed(moved):
     kept.mkdir()
     _, problems = clean(moved)
     assert [problem.sentence for problem in problems] == [f"{kept} is not the directory that the move set aside."]
+
+
+def test_old_data_with_their_mark_are_known_whatever_number_their_disk_has(moved):
+    """And a directory that took their place, their very inode, is not: it may have got what they gave back."""
+    past = dataclasses.replace(moved.history[0], run="then", record={MARKED: True})
+    write_mark(past.kept, past.kept_id)
+    for one in (past, dataclasses.replace(past, inode=(5, 6))):
+        plan, problems = clean(dataclasses.replace(moved, history=(one,)))
+        assert ([(one.path, one.inode) for one in plan.doomed], problems) == ([(past.kept, inode_of(past.kept))], [])
+    write_mark(past.kept, "data-root other")
+    assert [one.id for one in clean(dataclasses.replace(moved, history=(past,)))[1]] == ["old-data-changed"]
+    os.unlink(os.path.join(past.kept, KEPT_MARK))
+    assert [one.id for one in clean(dataclasses.replace(moved, history=(past,)))[1]] == ["old-data-changed"]
+
+
+def test_a_copy_at_the_old_place_is_gone_on_with(moved):
+    """As a move there that failed leaves it: old data cannot be laid where it lies. Within a mount point it is a part of them."""
+    (past,) = moved.history
+    os.mkdir(past.origin)
+    pathlib.Path(past.origin, COPY_MARK).touch()
+    back, problems = planned(moved, Request(state="restored"))
+    assert (back.move.target, back.move.base, problems) == (past.origin, "", [])
+    inside = os.path.join(past.origin, ".drydock-kept-1")
+    os.rename(past.kept, inside)
+    back, problems = planned(dataclasses.replace(moved, history=(dataclasses.replace(past, kept=inside),)), Request(state="restored"))
+    assert (back.move.base, problems) == (inside, [])
+
+
+def test_old_data_are_not_taken_back_onto_another_disk(moved):
+    """It was mounted at the old place since."""
+    (past,) = moved.history
+    mounts = [Mount("/", "ext4", "/dev/a", frozenset()), Mount(past.origin, "ext4", "/dev/b", frozenset())]
+    back, problems = planned(dataclasses.replace(moved, mounts=mounts), Request(state="restored"))
+    assert (back.move.target, back.move.base, problems) == (past.origin, "", [])
 
 
 UNFINISHED = {

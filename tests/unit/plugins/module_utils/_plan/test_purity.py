@@ -35,7 +35,7 @@ DATA = {
     "_engine.certificates": {"CERTIFICATE_KEYS", "certificate_files"},
     "_host.mounts": {"mount_of"},
     "_observe.paths": {"Paths"},
-    "_observe.records": {"PastMove"},
+    "_observe.records": {"PastMove", "old_data_changed"},
     "_observe.state": {"State", "differing_keys"},
     "_service.containerd": {"CONTAINERD_OWNER"},
     "_service.service": {"CONTAINERD", "SOCKET"},

@@ -15,6 +15,7 @@ import types
 import certificates
 import pytest
 from ansible_collections.drydock.dockerd.plugins.module_utils._copy import trust_index
+from ansible_collections.drydock.dockerd.plugins.module_utils._copy.kept_mark import write_mark
 from ansible_collections.drydock.dockerd.plugins.module_utils._copy.listing import COPY_MARK, Moment, list_tree
 from ansible_collections.drydock.dockerd.plugins.module_utils._engine.certificates import certificate_files
 from ansible_collections.drydock.dockerd.plugins.module_utils._engine.daemon_json import Ask
@@ -24,7 +25,7 @@ from ansible_collections.drydock.dockerd.plugins.module_utils._host import files
 from ansible_collections.drydock.dockerd.plugins.module_utils._host.files import inode_of
 from ansible_collections.drydock.dockerd.plugins.module_utils._host.mounts import Mount
 from ansible_collections.drydock.dockerd.plugins.module_utils._observe.paths import look_at_paths
-from ansible_collections.drydock.dockerd.plugins.module_utils._observe.records import PastMove
+from ansible_collections.drydock.dockerd.plugins.module_utils._observe.records import MARKED, PastMove
 from ansible_collections.drydock.dockerd.plugins.module_utils._plan.planner import make_plan
 from ansible_collections.drydock.dockerd.plugins.module_utils._plan.request import Request
 from ansible_collections.drydock.dockerd.plugins.module_utils._preflight.checks import preflight
@@ -572,6 +573,21 @@ def test_what_an_interrupted_copy_brought_needs_no_room_again(on_root, root, che
     open(os.path.join(root.target, COPY_MARK), "x").close()
     root.room.f_favail = 1
     assert check(on_root(), path=root.target) == []
+
+
+def test_what_an_interrupted_move_back_has_at_both_places_needs_no_room_again(on_root, root, check):
+    """On a mount point: a part lies at the old place, the rest in the directory in which it was set aside."""
+    kept = os.path.join(root.target, ".drydock-kept-1")
+    for path in (root.path, root.target):
+        pathlib.Path(path, "containers").mkdir(parents=True)
+        pathlib.Path(path, "containers", "one").touch()
+    shutil.copytree(os.path.join(root.path, "overlay2"), os.path.join(kept, "overlay2"))
+    for path, mark in ((root.target, COPY_MARK), (root.path, ".drydock-root-1")):
+        pathlib.Path(path, mark).touch()
+    root.room.f_favail = 1
+    past = PastMove(root.target, root.path, kept, (5, 6), False, run="then", record={MARKED: True})
+    write_mark(kept, past.kept_id)
+    assert check(on_root(marker=".drydock-root-1", history=(past,)), state="restored") == []
 
 
 def test_a_file_system_without_a_fixed_number_of_inodes_has_enough(on_root, root, check):

@@ -24,7 +24,8 @@ import types
 import pytest
 from ansible_collections.drydock.dockerd.plugins.module_utils._copy import copier as copier_module
 from ansible_collections.drydock.dockerd.plugins.module_utils._copy import first_pass
-from ansible_collections.drydock.dockerd.plugins.module_utils._copy.listing import Totals
+from ansible_collections.drydock.dockerd.plugins.module_utils._copy.kept_mark import KEPT_MARK, read_mark
+from ansible_collections.drydock.dockerd.plugins.module_utils._copy.listing import COPY_MARK, Totals
 from ansible_collections.drydock.dockerd.plugins.module_utils._engine import certificates
 from ansible_collections.drydock.dockerd.plugins.module_utils._engine.addresses import parse_address
 from ansible_collections.drydock.dockerd.plugins.module_utils._engine.api import Engine
@@ -37,9 +38,9 @@ from ansible_collections.drydock.dockerd.plugins.module_utils._host.files import
 from ansible_collections.drydock.dockerd.plugins.module_utils._host.host import Host, Result
 from ansible_collections.drydock.dockerd.plugins.module_utils._host.mounts import Mount
 from ansible_collections.drydock.dockerd.plugins.module_utils._observe.paths import look_at_paths
-from ansible_collections.drydock.dockerd.plugins.module_utils._observe.records import RECORDS_FILE, PastMove, load
+from ansible_collections.drydock.dockerd.plugins.module_utils._observe.records import MARKED, RECORDS_FILE, PastMove, load
 from ansible_collections.drydock.dockerd.plugins.module_utils._plan.order import steps_of
-from ansible_collections.drydock.dockerd.plugins.module_utils._plan.plan import MARKER_PREFIX
+from ansible_collections.drydock.dockerd.plugins.module_utils._plan.plan import MARKER_PREFIX, Removal
 from ansible_collections.drydock.dockerd.plugins.module_utils._plan.planner import make_plan
 from ansible_collections.drydock.dockerd.plugins.module_utils._plan.request import Request
 from ansible_collections.drydock.dockerd.plugins.module_utils._service import unit_file
@@ -218,7 +219,9 @@ class Daemon(Engine):
 class World:
     """A machine, a plan for it, and what both sides of the plan look like."""
 
-    def __init__(self, top, places, state_of, settings, asks, path, keep_source=True, mounts=(), restores=False, images=False, confirm=False, packages=None):
+    def __init__(
+        self, top, places, state_of, settings, asks, path, keep_source=True, mounts=(), restores=False, inside=False, images=False, confirm=False, packages=None
+    ):
         self.root = top / "root"
         self.kept, history = None, ()
         lives = top / "moved" if restores else self.root
@@ -226,11 +229,13 @@ class World:
         (lives / "containers" / "precious").write_text("data")
         if restores:
             settings = {**settings, "data-root": str(lives)}
-            self.kept = top / "root.drydock-kept-1"
+            self.kept = self.root / ".drydock-kept-1" if inside else top / "root.drydock-kept-1"
             (self.kept / "containers").mkdir(parents=True)
             (self.kept / "containers" / "precious").write_text("of old")
             (self.kept / "containers" / "deleted").write_text("since")
-            history = (PastMove(str(self.root), str(lives), str(self.kept), inode_of(str(self.kept)), False),)
+            # Since then a boot has given its disk another number.
+            history = (PastMove(str(self.root), str(lives), str(self.kept), (5, 6), False, run="then", record={MARKED: True}),)
+            (self.kept / KEPT_MARK).write_text(f"{history[0].kept_id}\n")
         pathlib.Path(places.daemon_json).write_text(json.dumps(settings))
         self.machine = Machine(places, self.root, top / "images")
         self.engine = Daemon(self.machine)
@@ -263,6 +268,7 @@ class World:
             pathlib.Path(places.units).mkdir(exist_ok=True)
             pathlib.Path(places.units, "docker.service").write_text("[Service]\nExecStart=/usr/sbin/dockerd -H fd://\n")
             self.plan = dataclasses.replace(self.plan, packages=packages, effect="restart")
+        self.state = state
         self.before = {one.path: one.before for one in self.plan.files}
         self.after = {one.path: one.after for one in self.plan.files}
 
@@ -285,6 +291,10 @@ class World:
         assert not os.path.lexists(os.path.join(machine.root, "containers", "deleted"))
         assert not os.path.islink(machine.root)
         assert self.kept is None or self.kept.exists() is not new
+        # Kept data are known by their mark, and a root in use has no mark of ours.
+        for past in self.plan.history if not new else load(machine).history[len(self.plan.history) :]:
+            assert not past.kept or (past.record[MARKED], read_mark(past.kept)) == (True, past.kept_id)
+        assert not {COPY_MARK, KEPT_MARK} & {*os.listdir(machine.root), *(os.listdir(self.root) if self.kept and not new and self.root.exists() else ())}
         assert machine.units == machine.read_units()
         assert machine.images == self.images[new]
         assert machine.version == ("2" if new and self.plan.packages else "1")
@@ -310,6 +320,7 @@ CHANGES = {
     "a move that is confirmed": ({}, (Ask("a", {"debug": True}),), "new", "restart", {"confirm": True}),
     "an upgrade": ({}, (Ask("a", {"debug": True}),), None, "restart", {"packages": Upgrade({"docker.io": "1"}, {"docker.io": "2"}, back=True)}),
     "a move taken back": ({}, (Ask("a", {"debug": True}),), None, "restart", {"restores": True}),
+    "a move taken back to a mount point": ({}, (Ask("a", {"debug": True}),), None, "restart", {"restores": True, "inside": True}),
 }
 
 
@@ -366,6 +377,7 @@ def test_a_move_is_noted_with_its_measures(world, change):
     for one, moved in zip(noted, outcome.moved):
         assert one.record == {
             **{"ended": 1_700_000_000, "bytes": moved.bytes, "files": moved.files, "downtime_seconds": outcome.downtime, "phases": outcome.phases},
+            **({MARKED: True} if one.kept else {}),
             "forecast_seconds": outcome.forecast.get("outage_seconds"),
         }
 
@@ -384,6 +396,92 @@ def test_a_daemon_whose_containers_write_too_fast_is_not_stopped(world, monkeypa
     assert not any(command.startswith("systemctl stop") for command in it.machine.commands)
     assert os.path.exists(os.path.join(it.plan.move.target, "containers", "precious"))
     return it.assert_whole(new=False)
+
+
+TAKEN_BACK = ["a move taken back", "a move taken back to a mount point"]
+
+
+def planned_again(it, wanted):
+    """A plan made of what lies there now, and its problems."""
+    return make_plan(it.state, Request(state=wanted), look_at_paths(it.state, wanted=wanted), it.machine.places.units, it.machine.places.daemon_json)
+
+
+@pytest.mark.parametrize("change", TAKEN_BACK)
+def test_after_a_move_back_that_failed_old_data_are_known(world, monkeypatch, change):
+    """They can be taken back once more, and be removed; the warm copy has written into them meanwhile."""
+    it = world(change)
+    it.plan = dataclasses.replace(it.plan, changing_limit=1 << 30)
+    real = copier_module.Copier.warm_pass
+    with monkeypatch.context() as patch:
+        patch.setattr(copier_module.Copier, "warm_pass", lambda copier: (real(copier), Totals(2 << 30, 7))[1])
+        with pytest.raises(DrydockError, match=r"More than 1\.0 GiB is not wanted, so the daemon was not stopped\."):
+            it.run()
+    it.assert_whole(new=False)
+    cleaned, problems = planned_again(it, "cleaned")
+    assert ([one.path for one in cleaned.doomed], [one.id for one in problems]) == ([str(it.kept)], ["root-missing"])
+    back, problems = planned_again(it, "restored")
+    assert (back.move.base, problems) == (str(it.kept), [])
+    it.run()
+    it.assert_whole(new=True)
+
+
+@pytest.mark.parametrize("change", TAKEN_BACK)
+def test_after_a_move_back_old_data_of_before_marks_are_known(world, change):
+    """Release 0.1.0 has set them aside, and a boot gives their disk another number behind the failure."""
+    it = world(change)
+    (it.kept / KEPT_MARK).unlink()
+    it.machine.failing = {"rsync": "out of luck"}
+    with pytest.raises(DrydockError, match="out of luck"):
+        it.run()
+    (past,) = it.plan.history
+    assert dataclasses.replace(past, record={}).is_there((7, 8), read_mark(past.kept))
+
+
+def test_a_move_is_done_where_the_old_disk_has_no_room_for_a_mark(world, monkeypatch):
+    """A full disk is the usual reason for a move; its old data are known by their inode then."""
+    it = world("a move")
+    write = files.write
+
+    def full(path, *more):
+        if path.endswith(KEPT_MARK):
+            raise OSError(errno.ENOSPC, "No space left on device", path)
+        write(path, *more)
+
+    monkeypatch.setattr(files, "write", full)
+    (kept,) = it.run().kept
+    past = load(it.machine).history[-1]
+    assert (MARKED in past.record, past.is_there(inode_of(kept), read_mark(kept))) == (False, True)
+
+
+@pytest.mark.parametrize("mounted_on", [True, False], ids=["its mount point stays", "its mount point is gone, too"])
+def test_a_change_is_done_where_the_old_disk_is_gone(world, monkeypatch, mounted_on):
+    """Somebody has taken it out while a recovery was waited for; nothing is made in its place."""
+    it = world("a move")
+
+    def taken_out(step):
+        shutil.rmtree(it.root)
+        if mounted_on:
+            it.root.mkdir()
+        return {"kept": {"data-root": str(it.root / ".drydock-kept-1")}}
+
+    monkeypatch.setattr(roots.Finish, "facts", taken_out)
+    assert it.run().kept == []
+    assert not mounted_on or os.listdir(it.root) == []
+
+
+def test_old_data_are_judged_again_before_they_are_removed(world):
+    it = world("a move")
+    (kept,) = it.run().kept
+    it.plan = dataclasses.replace(it.plan, files=(), effect="none", move=None, doomed=(Removal(kept, inode_of(kept)),))
+    (mark,) = pathlib.Path(kept).glob(KEPT_MARK)
+    text = mark.read_text()
+    mark.write_text("data-root other\n")
+    with pytest.raises(DrydockError, match=rf"Failed at 'discard': {kept} is not the directory that the move set aside\. .* \[old-data-changed\]$"):
+        it.run()
+    assert pathlib.Path(kept, "containers", "precious").exists()
+    mark.write_text(text)
+    it.run()
+    assert not os.path.exists(kept)
 
 
 def test_a_containerd_on_another_root_is_undone(world, monkeypatch):
@@ -520,6 +618,10 @@ FAILURES = {
     "the copy of what changed fails": ("a move", "rsync", "warm copy"),
     "a disk fails": ("a move", "sync --file-system", "warm copy"),
     "the start on the new root fails": ("a move", "systemctl start", "start"),
+    "the copy onto old data fails": ("a move taken back", "rsync", "warm copy"),
+    "the start on the old root fails": ("a move taken back", "systemctl start", "start"),
+    "the copy onto old data on a mount point fails": ("a move taken back to a mount point", "rsync", "warm copy"),
+    "the start on the old root on a mount point fails": ("a move taken back to a mount point", "systemctl start", "start"),
 }
 
 
@@ -645,7 +747,7 @@ def test_old_data_that_cannot_be_removed_are_kept_and_the_change_is_done(world, 
     ]
     assert words(it.plan, outcome).endswith(f"the old copy is kept in {kept}. {outcome.remarks[0]}")
     past = load(it.machine).history[-1]
-    assert (past.kept, past.is_there(inode_of(kept))) == (kept, True)
+    assert (past.kept, past.is_there(inode_of(kept), read_mark(kept))) == (kept, True)
     it.assert_whole(new=True)
 
 
@@ -741,7 +843,7 @@ def test_a_crash_at_any_moment_is_recovered(world, change, booted):
     assert set(sides) == {False, True}
 
 
-@pytest.mark.parametrize("change", ["a restart", "a rename"])
+@pytest.mark.parametrize("change", ["a restart", "a rename", "a move taken back", "a move taken back to a mount point"])
 def test_a_boot_undoes_half_a_change_before_the_daemon_starts(world, change):
     """What the recovery unit does; the next run only finishes what was committed."""
     for moment in moments_of(lambda: world(change)):
@@ -760,7 +862,7 @@ def test_a_boot_undoes_half_a_change_before_the_daemon_starts(world, change):
         it.assert_whole(new, booted=True)
 
 
-@pytest.mark.parametrize("change", ["a restart", "a move"])
+@pytest.mark.parametrize("change", ["a restart", "a move", "a move taken back to a mount point"])
 def test_a_crash_of_undoing_is_recovered(world, change):
     """A start fails, and the process dies at any moment while it takes all back."""
     for moment in itertools.count(1):
