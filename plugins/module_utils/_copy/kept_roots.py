@@ -16,6 +16,7 @@ from .._host import files
 from .._host.files import inode_of
 from .._host.libc import call
 from .._host.mounts import parse_mountinfo, points_below
+from . import trust_index
 from .kept_mark import KEPT_MARK
 from .listing import COPY_MARK
 
@@ -120,6 +121,30 @@ def forget_kept(kept: str, root: str) -> None:
         _remove_marked(kept)
 
 
+def keep_copy(target: str, when: str) -> str:
+    """Take a copy of ours aside that may hold what its source lacks: no later run takes it for an unfinished copy, or writes to it.
+
+    It can be done again after it was interrupted, with the same moment.
+
+    :param when: the moment, for its name.
+    :returns: where it is kept; empty where no copy of ours is.
+    """
+    kept, mark = kept_name(target, when), os.path.join(target, COPY_MARK)
+    if not os.path.exists(mark) and not os.path.isdir(kept):
+        return ""
+    if os.path.dirname(kept) == target:
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(kept, 0o700)
+        _move_names(set(left_there(target)) - {COPY_MARK}, target, kept)
+        files.remove(mark)
+    elif os.path.exists(mark):
+        os.rename(target, kept)
+        files.sync_directory(os.path.dirname(kept))
+    for name in (trust_index.NAME, KEPT_MARK, COPY_MARK):
+        files.remove(os.path.join(kept, name))
+    return kept
+
+
 def _move_names(names: t.Iterable[str], source: str, target: str) -> None:
     """Move entries of a directory into another one of the same file system, durably; what that has already stays where it is."""
     for name in names:
@@ -200,6 +225,7 @@ __all__ = (
     "exchange_back",
     "forget_kept",
     "is_unfinished_copy",
+    "keep_copy",
     "kept_name",
     "left_there",
     "remove",

@@ -11,7 +11,7 @@ import pathlib
 import typing as t
 
 import pytest
-from ansible_collections.drydock.dockerd.plugins.module_utils._copy import kept_roots
+from ansible_collections.drydock.dockerd.plugins.module_utils._copy import kept_roots, trust_index
 from ansible_collections.drydock.dockerd.plugins.module_utils._copy.kept_mark import KEPT_MARK
 from ansible_collections.drydock.dockerd.plugins.module_utils._copy.listing import COPY_MARK
 from ansible_collections.drydock.dockerd.plugins.module_utils._errors import DrydockError
@@ -228,3 +228,52 @@ def test_what_both_sides_have_is_never_overwritten(tmp_path: pathlib.Path) -> No
     kept_roots.set_aside_again(str(origin), str(kept))
     assert tree(origin) == before
     assert (origin / COPY_MARK).exists()
+
+
+# Copies that are kept --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=[False, True], ids=["a directory", "a mount point"])
+def copy(request: pytest.FixtureRequest, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> t.Callable[[], tuple[pathlib.Path, pathlib.Path]]:
+    """Make a copy of ours anew: where it lies, and where it will be kept."""
+    numbers = itertools.count()
+    if request.param:
+        monkeypatch.setattr(os.path, "ismount", lambda path: os.path.basename(path) == "target")
+
+    def make() -> tuple[pathlib.Path, pathlib.Path]:
+        target = tmp_path / str(next(numbers)) / "target"
+        for name in (COPY_MARK, KEPT_MARK, trust_index.NAME, "containers/precious", "lost+found/x" if request.param else "image/x"):
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            (target / name).write_text(name)
+        return target, target / ".drydock-kept-now" if request.param else target.parent / "target.drydock-kept-now"
+
+    return make
+
+
+def test_a_copy_that_is_kept_is_no_unfinished_copy_any_more(copy: t.Callable[[], tuple[pathlib.Path, pathlib.Path]]) -> None:
+    target, kept = copy()
+    assert kept_roots.keep_copy(str(target), "now") == str(kept)
+    assert (kept / "containers" / "precious").read_text() == "containers/precious"
+    assert not {COPY_MARK, KEPT_MARK, trust_index.NAME} & set(os.listdir(kept))
+    assert kept_roots.left_there(str(target)) == []
+    assert not any(kept_roots.is_unfinished_copy(str(one)) for one in (target, kept))
+
+
+def test_a_copy_is_kept_whole_wherever_that_is_cut(copy: t.Callable[[], tuple[pathlib.Path, pathlib.Path]]) -> None:
+    for moment in itertools.count(1):
+        target, kept = copy()
+        if cut_at(moment, lambda: kept_roots.keep_copy(str(target), "now")):  # noqa: B023
+            break
+        assert kept_roots.keep_copy(str(target), "now") == str(kept)
+        assert (kept / "containers" / "precious").exists()
+        assert not (kept / COPY_MARK).exists()
+        assert kept_roots.left_there(str(target)) == []
+    assert moment > 3
+
+
+def test_what_is_no_copy_of_ours_is_left_alone(copy: t.Callable[[], tuple[pathlib.Path, pathlib.Path]], tmp_path: pathlib.Path) -> None:
+    target, _kept = copy()
+    (target / COPY_MARK).unlink()
+    before = tree(target)
+    assert kept_roots.keep_copy(str(target), "now") == kept_roots.keep_copy(str(tmp_path / "nowhere"), "now") == ""
+    assert tree(target) == before
