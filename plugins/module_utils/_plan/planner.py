@@ -66,6 +66,9 @@ def make_plan(state: State, request: Request, paths: Paths, units_directory: str
     if containerd.moving and state.containerd:
         unit = state.containerd.unit
         commands = [tuple(unit.effective(texts)) for texts in (unit.ours, drop_ins_of(CONTAINERD, drop_ins))]
+    doomed = data.doomed + containerd.doomed
+    # Only what is removed: the disk of other old data may be away.
+    removed = {one.path for one in doomed}
     plan = Plan(
         files=tuple(files),
         effect=effect,
@@ -94,8 +97,8 @@ def make_plan(state: State, request: Request, paths: Paths, units_directory: str
         hides=tuple(hidden_by(state, before, after)),
         unit_files=tuple(state.unit.texts),
         prepares=() if cuts_over else tuple(move for move in moves.values() if not move.rename),
-        doomed=data.doomed + containerd.doomed,
-        history=tuple(dataclasses.replace(one, kept="") if request.state == "cleaned" else one for one in state.history),
+        doomed=doomed,
+        history=tuple(dataclasses.replace(one, kept="") if one.kept in removed else one for one in state.history),
     )
     return plan, problems
 

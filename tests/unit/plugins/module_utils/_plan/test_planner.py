@@ -485,6 +485,12 @@ def test_old_data_with_their_mark_are_known_whatever_number_their_disk_has(moved
     assert [one.id for one in clean(dataclasses.replace(moved, history=(past,)))[1]] == ["old-data-changed"]
 
 
+def test_old_data_whose_disk_is_away_are_not_forgotten(moved):
+    away = dataclasses.replace(moved.history[0], kept="/mnt/away/docker.drydock-kept-1")
+    plan, problems = clean(dataclasses.replace(moved, history=(away, *moved.history)))
+    assert ([one.kept for one in plan.history], problems) == ([away.kept, ""], [])
+
+
 def test_a_copy_at_the_old_place_is_gone_on_with(moved):
     """As a move there that failed leaves it: old data cannot be laid where it lies. Within a mount point it is a part of them."""
     (past,) = moved.history
