@@ -16,10 +16,10 @@ import struct
 import typing as t
 
 from .._host import files
+from .._host.processes import boot_id
 from .listing import Entry, Moment
 
 NAME = ".drydock-index"
-_BOOT_ID = "/proc/sys/kernel/random/boot_id"
 _CLOCK, _FIELDS = struct.Struct("<2d"), struct.Struct("<11qI")
 _END = b"end"
 
@@ -66,8 +66,7 @@ def remove(target: str) -> None:
 
 
 def _head(source: str, target: str) -> bytes:
-    with open(_BOOT_ID, encoding="ascii") as stream:
-        return "\0".join(["drydock index 2", stream.read().strip(), source, target]).encode("utf-8", "surrogateescape") + b"\0\0"
+    return "\0".join(["drydock index 2", boot_id(), source, target]).encode("utf-8", "surrogateescape") + b"\0\0"
 
 
 __all__ = (

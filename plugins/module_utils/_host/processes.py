@@ -10,9 +10,17 @@ from __future__ import annotations
 import os
 import time
 
+_BOOT_ID = "/proc/sys/kernel/random/boot_id"
+
+
+def boot_id() -> str:
+    """What no other boot of this host has."""
+    with open(_BOOT_ID, encoding="ascii") as stream:
+        return stream.read().strip()
+
 
 def process_identity(pid: int) -> str:
-    """A process that no other one is mistaken for: its id and when it started, in ticks since boot (proc(5))."""
+    """A process that no other one of this boot is mistaken for: its id and when it started, in ticks since boot (proc(5))."""
     return f"{pid}:{process_fields(pid)[19]}"
 
 
@@ -42,6 +50,7 @@ def command_line(pid: int | str) -> list[str]:
 
 __all__ = (
     "began_at",
+    "boot_id",
     "command_line",
     "process_fields",
     "process_identity",

@@ -17,8 +17,11 @@ from .._errors import DrydockError
 from .._host import files
 from .._host.formats import FORMAT, check_fields, parse_json, read_as
 from .._host.host import Host
+from .._host.processes import boot_id
 
 RECORDS_FILE = "owners.json"
+# In what was proved of a process; release 0.1.0 has none and passes over it.
+BOOT = "boot"
 # In the record of a move whose kept data have their mark.
 MARKED = "marked"
 
@@ -141,8 +144,9 @@ def path_of(host: Host) -> str:
 
 
 def load(host: Host) -> Records:
-    """The records of a host."""
-    return parse(files.read(path_of(host)), path_of(host))
+    """The records of a host. What was proved of a process of another boot is left out: one of this boot may have its id and its start."""
+    there = parse(files.read(path_of(host)), path_of(host))
+    return there if there.verified.get(BOOT) in (None, boot_id()) else dataclasses.replace(there, verified={})
 
 
-__all__ = ("MARKED", "RECORDS_FILE", "PastMove", "Records", "kept_id", "load", "old_data_changed", "parse", "path_of")
+__all__ = ("BOOT", "MARKED", "RECORDS_FILE", "PastMove", "Records", "kept_id", "load", "old_data_changed", "parse", "path_of")

@@ -13,7 +13,7 @@ from .._copy.kept_mark import read_mark
 from .._engine.certificates import certificates_in_force
 from .._host import files
 from .._host.host import Host
-from .._host.processes import process_identity
+from .._host.processes import boot_id, process_identity
 from .._observe import records
 from .._observe.records import PastMove, Records
 from .._plan.plan import Plan
@@ -39,7 +39,8 @@ def _verified(host: Host, plan: Plan) -> dict[str, t.Any]:
         return {}
     pending = plan.effect == "none" and plan.why
     certificates = certificates_in_force(pid, records.load(host).verified, (plan.before if pending else plan.after).settings)
-    return {"process": process_identity(pid), "settings": plan.before.settings if pending else plan.file_settings, "certificates": certificates}
+    settings = plan.before.settings if pending else plan.file_settings
+    return {"process": process_identity(pid), records.BOOT: boot_id(), "settings": settings, "certificates": certificates}
 
 
 def _history(host: Host, plan: Plan, outcome: Outcome | None) -> tuple[PastMove, ...]:

@@ -13,7 +13,7 @@ import pytest
 from ansible_collections.drydock.dockerd.plugins.module_utils._copy import trust_index
 from ansible_collections.drydock.dockerd.plugins.module_utils._copy.copier import Copier
 from ansible_collections.drydock.dockerd.plugins.module_utils._copy.listing import Entry, Moment
-from ansible_collections.drydock.dockerd.plugins.module_utils._host import host
+from ansible_collections.drydock.dockerd.plugins.module_utils._host import host, processes
 
 TRUSTED = {b".": Entry(*range(11)), b"a/b": Entry(*range(-11, 0)), b"not UTF-8: \xff\n": Entry(*range(1 << 40, (1 << 40) + 11))}
 LOOKED = Moment(1_700_000_000.25, 12.5)
@@ -24,7 +24,7 @@ def boot(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib.Pat
     """The file that has the number of this boot."""
     path = tmp_path / "boot_id"
     path.write_text("first\n")
-    monkeypatch.setattr(trust_index, "_BOOT_ID", str(path))
+    monkeypatch.setattr(processes, "_BOOT_ID", str(path))
     return path
 
 

@@ -13,8 +13,9 @@ import pathlib
 from ansible_collections.drydock.dockerd.plugins.module_utils._copy.kept_mark import read_mark, write_mark
 from ansible_collections.drydock.dockerd.plugins.module_utils._engine.daemon_json import Ask
 from ansible_collections.drydock.dockerd.plugins.module_utils._host import files
+from ansible_collections.drydock.dockerd.plugins.module_utils._host.processes import boot_id
 from ansible_collections.drydock.dockerd.plugins.module_utils._observe import records
-from ansible_collections.drydock.dockerd.plugins.module_utils._observe.records import MARKED, PastMove, Records
+from ansible_collections.drydock.dockerd.plugins.module_utils._observe.records import BOOT, MARKED, PastMove, Records
 
 
 def test_notes_come_back_from_their_file(host):
@@ -32,6 +33,14 @@ def test_notes_come_back_from_their_file(host):
     # Other releases read this, too.
     fields = {"origin", "root", "kept", "inode", "restored", "tree", "run", "record"}
     assert [set(one) for one in json.loads(known.text())["history"]] == [fields]
+
+
+def test_what_was_proved_of_a_process_holds_in_its_boot(host, monkeypatch):
+    """After another one a process may have its id and have started in the same tick. Release 0.1.0 has noted no boot."""
+    os.makedirs(host.places.state_dir)
+    for noted, holds in (({BOOT: boot_id()}, True), ({BOOT: "another"}, False), ({}, True)):
+        pathlib.Path(records.path_of(host)).write_text(Records({}, {"process": "1:2", **noted}, "m").text())
+        assert (bool(records.load(host).verified), records.load(host).marker) == (holds, "m")
 
 
 def test_notes_of_before_moves_were_noted_are_read():
