@@ -34,6 +34,22 @@ def no_commands(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.fixture(autouse=True)
+def no_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine that runs the tests may have a daemon: its socket stays where it is."""
+
+    def guarded(act: t.Callable[..., t.Any]) -> t.Callable[..., t.Any]:
+        def checked(path: t.Any, *more: t.Any, **options: t.Any) -> t.Any:
+            if os.path.realpath(os.fspath(path)) in ("/run/docker.sock", "/run/.drydock-api"):
+                raise AssertionError(f"a unit test tried to touch {path}")
+            return act(path, *more, **options)
+
+        return checked
+
+    for name in ("rename", "replace", "unlink", "mkdir"):
+        monkeypatch.setattr(os, name, guarded(getattr(os, name)))
+
+
+@pytest.fixture(autouse=True)
 def no_syncs(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a test writes has to outlive nothing; that it is synced is noted where it matters."""
     monkeypatch.setattr(os, "fsync", lambda fd: None)

@@ -9,7 +9,7 @@ import json
 import subprocess
 import typing as t
 
-from running import Play, address, assert_all_is_there, run_module, run_playbook, snapshot, wait_for
+from running import Play, address, assert_all_is_there, end_of, run_module, run_playbook, snapshot, start_module, wait_for
 
 LOOPBACK, CLOSED = "tcp://127.0.0.1:2375", 2376
 USUAL, ROOTS = "/run/docker.sock", "/run/drydock-docker.sock"
@@ -49,6 +49,35 @@ def test_it_stays_without_being_named(host: t.Any, before: dict[str, t.Any]) -> 
     assert (play.failed, play.changed) == (False, 1), play.message
     assert answers(host, f"unix://{USUAL}", user="daemon")
     assert answers(host, LOOPBACK)
+    assert_all_is_there(snapshot(host), before)
+
+
+def test_nobody_else_gets_in_while_a_change_is_held(host: t.Any, before: dict[str, t.Any]) -> None:
+    """Between its start and the release of the containers: what a client was promised then would be undone with the change."""
+    host.check_output("setsid --fork lab-host freeze-at prove </dev/null >/dev/null 2>&1")
+    process = start_module(host, "state=restarted force=true", module="daemon_state")
+    wait_for(lambda: host.run("test -e /run/lab-frozen").rc == 0, "the proof")
+    assert not host.file(USUAL).exists
+    assert [answers(host, where) for where in (f"unix://{USUAL}", LOOPBACK)] == [False, False]
+    assert host.check_output("stat --format '%U %a' /run/.drydock-api") == "root 700"
+    assert host.run("docker --host=unix:///run/.drydock-api/docker.sock info").rc == 0
+    host.check_output("rm /run/lab-frozen; pkill --signal CONT --full '[w]orker.pyz run'")
+    result = end_of(process)
+    assert not result["failed"], result["msg"]
+    assert answers(host, f"unix://{USUAL}", user="daemon")
+    assert answers(host, LOOPBACK)
+    assert host.run("ls -d /run/.drydock-api /run/drydock-dockerd.gate").rc != 0
+    assert host.run("nft list table inet drydock_gate").rc != 0
+    assert_all_is_there(snapshot(host), before)
+
+
+def test_a_worker_that_is_killed_while_it_is_closed_leaves_it_open(host: t.Any, before: dict[str, t.Any]) -> None:
+    host.check_output("setsid --fork lab-host kill-at prove </dev/null >/dev/null 2>&1")
+    result = run_module(host, "state=restarted force=true", module="daemon_state")
+    assert "The worker was killed. An interrupted change was " in result["msg"]
+    assert answers(host, f"unix://{USUAL}", user="daemon")
+    assert answers(host, LOOPBACK)
+    assert host.run("ls -d /run/.drydock-api /run/drydock-dockerd.gate").rc != 0
     assert_all_is_there(snapshot(host), before)
 
 

@@ -53,6 +53,7 @@ class Places:
     stopping: str = "/run/drydock-dockerd.stopping"
     booted: str = "/run/drydock-dockerd.booted"
     confirm: str = "/run/drydock-dockerd.confirm"
+    gate: str = "/run/drydock-dockerd.gate"
     fstab: str = "/etc/fstab"
     mountinfo: str = "/proc/self/mountinfo"
 

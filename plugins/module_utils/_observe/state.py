@@ -204,7 +204,7 @@ def observe(host: Host) -> State:
             "no-unix-socket", "The running daemon has no unix socket, so it cannot be changed safely.", "Add fd:// to its listen addresses and restart it."
         )
     if socket:
-        engine = Engine(socket)
+        engine = Engine(service.gate.path(socket))
         info = engine.get("/info")
         version = info["ServerVersion"]
         inventory = take_inventory(engine)

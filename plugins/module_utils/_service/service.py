@@ -13,6 +13,7 @@ import re
 import typing as t
 
 from .._host.host import Host
+from .api_gate import ApiGate
 from .unit import Unit
 
 # The names of what makes up the daemon. Systemd has units of these names; our drop-ins are called after them everywhere.
@@ -37,6 +38,11 @@ class Service(abc.ABC):
     @abc.abstractmethod
     def worker_log(self) -> str:
         """Where a person finds what the worker said."""
+
+    @property
+    def gate(self) -> ApiGate:
+        """The way to the daemon's API, which can be closed."""
+        return ApiGate(self.host)
 
     # Reading ---------------------------------------------------------------------------------------------------
 
@@ -86,6 +92,8 @@ class Service(abc.ABC):
     def hold(self, command: t.Sequence[str], containerd: t.Sequence[str] = (), socket: str | None = None, policies: bool = False) -> None:
         """Keep everybody else from starting the daemon, and prepare our own start. A reboot clears the hold.
 
+        A socket that is listened on in the daemon's place is closed as soon as that start makes it, unless policies act.
+
         :param command: the daemon's command in that start, and
         :param containerd: containerd's, where it is held too.
         :param socket: what is listened on in the daemon's place from that start on; None where nobody does that.
@@ -98,7 +106,7 @@ class Service(abc.ABC):
 
     @abc.abstractmethod
     def unhold(self) -> None:
-        """Take the hold away; the daemon goes on as it runs."""
+        """Take the hold away and open the API; the daemon goes on as it runs."""
 
     # Acting ----------------------------------------------------------------------------------------------------
 

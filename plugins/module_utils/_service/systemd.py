@@ -16,6 +16,7 @@ import typing as t
 from .._errors import CommandFailed, DrydockError
 from .._host import files
 from . import unit_file
+from .api_gate import hidden_path
 from .service import CONTAINERD, SERVICE, SOCKET, Service, complaint
 from .unit import Unit
 from .unsupported import not_installed
@@ -176,9 +177,10 @@ ExecStart={command}
         """
         words = [*command, *([] if policies else ["--restart=false"])]
         condition = f"[Unit]\nConditionPathExists=!{self.host.places.hold}\n"
-        files.write(self._hold_path(SERVICE), f"{condition}{_behind(socket)}[Service]\nTimeoutStopSec=infinity\n{_exec_start(words)}")
+        node = socket if socket is None or policies else hidden_path(socket)
+        files.write(self._hold_path(SERVICE), f"{condition}{_behind(node)}[Service]\nTimeoutStopSec=infinity\n{_exec_start(words)}")
         if SOCKET in self.units():
-            files.write(self._hold_path(SOCKET), condition)
+            files.write(self._hold_path(SOCKET), f"{condition}{_closed_at_once(socket, node)}")
         if self.with_containerd:
             files.write(self._hold_path(CONTAINERD), f"{condition}[Service]\n{_exec_start(containerd)}")
         files.write(self.host.places.hold, "")
@@ -193,6 +195,7 @@ ExecStart={command}
         for path in (self.host.places.hold, self._hold_path(SERVICE), self._hold_path(SOCKET), self._hold_path(CONTAINERD)):
             files.remove(path)
         self.reload_units()
+        self.gate.open()
 
     def _hold_path(self, unit: str) -> str:
         return os.path.join(self.host.places.runtime_units, unit + ".d", HOLD_DROP_IN)
@@ -219,9 +222,11 @@ ExecStart={command}
         self.host.run("systemctl", "reset-failed", *units)
         path = self.socket_path() if self.is_held() else None
         if path and self.show(SOCKET, "ActiveState").get("ActiveState") in ("inactive", "failed"):
-            files.remove(path)
+            for node in (path, hidden_path(path)):
+                files.remove(node)
         files.remove(self.host.places.hold)
-        result = self.host.run("systemctl", "start", *units, timeout=timeout)
+        with self.gate.closing_at_once(path):
+            result = self.host.run("systemctl", "start", *units, timeout=timeout)
         # A unit whose assertion or condition failed is skipped with rc 0.
         if result.rc != 0 or not self.main_pid():
             raise CommandFailed("start-failed", f"dockerd does not start: {self.last_words(began) or result.words or 'no message'}.")
@@ -273,6 +278,14 @@ def _behind(socket: str | None) -> str:
     """Somebody's start may find the socket still held and, a moment later, the service not: with the daemon up, systemd refuses to
     start its socket, and our own start fails. So the service waits for the socket's node, which `start` takes away."""
     return f"ConditionPathExists={socket}\n" if socket else ""
+
+
+def _closed_at_once(socket: str | None, node: str | None) -> str:
+    """systemd looks at who knocks on its socket only when this has ended: there is no moment in which a client is let in."""
+    if not socket or not node or node == socket:
+        return ""
+    words = [word.replace("$", "$$").replace("%", "%%") for word in ("/bin/mv", socket, node)]
+    return f"[Socket]\nExecStartPost={unit_file.quote(words)}\n"
 
 
 __all__ = (

@@ -224,6 +224,7 @@ class SysV(Service):
         """Take the hold away."""
         for path in (self.host.places.hold, self.host.places.held):
             files.remove(path)
+        self.gate.open()
 
     def reload_units(self) -> None:
         """There are no units: the file is read at each call."""
@@ -268,13 +269,14 @@ class SysV(Service):
             files.remove(variables.own_pidfile)
         offset = os.path.getsize(variables.log) if os.path.exists(variables.log) else 0
         files.remove(self.host.places.hold)
-        result = self.host.run("service", "docker", "start", timeout=timeout)
-        if result.rc != 0:
-            raise CommandFailed(
-                "start-failed", f"dockerd does not start: {complaint(result.err) or complaint(self._log_since(offset)) or result.words or 'no message'}."
-            )
-        if not self._answers(variables, timeout):
-            raise CommandFailed("start-failed", f"dockerd does not start: {complaint(self._log_since(offset)) or f'no answer within {timeout:g} s'}.")
+        with self.gate.closing_at_once():
+            result = self.host.run("service", "docker", "start", timeout=timeout)
+            if result.rc != 0:
+                raise CommandFailed(
+                    "start-failed", f"dockerd does not start: {complaint(result.err) or complaint(self._log_since(offset)) or result.words or 'no message'}."
+                )
+            if not self._answers(variables, timeout):
+                raise CommandFailed("start-failed", f"dockerd does not start: {complaint(self._log_since(offset)) or f'no answer within {timeout:g} s'}.")
 
     def _answers(self, variables: sysv_defaults_file.Variables, timeout: float) -> bool:
         """Wait until the daemon answers; False when it ends first, or the time is over."""
@@ -288,7 +290,7 @@ class SysV(Service):
             path = self._socket(pid) if pid else None
             with contextlib.suppress(EngineError):
                 if path:
-                    Engine(path, timeout).get("/_ping")
+                    Engine(self.gate.path(path), timeout).get("/_ping")
                     return True
             self.host.sleep(0.02)
         return False

@@ -46,7 +46,7 @@ class Context:
 
     def engine(self, side: DaemonConfig) -> Engine:
         """The API of the daemon on one side."""
-        return Engine(side.socket or "/var/run/docker.sock")
+        return Engine(self.service.gate.path(side.socket or "/var/run/docker.sock"))
 
     def inventory(self) -> Inventory:
         """What the daemon had when it was stopped; nothing where it was not."""
@@ -54,14 +54,28 @@ class Context:
 
     def hold(self, side: DaemonConfig) -> None:
         """Hold the daemon, its next start with the command of one side."""
-        # Of containers that come into view nobody knows who ran: their policies do.
-        policies = side is self.plan.after and (bool(self.plan.hides) or self.plan.effect == "start")
-        self.service.hold(side.command, side.containerd, side.systemd_socket, policies)
+        self.service.hold(side.command, side.containerd, side.systemd_socket, self._policies_act(side))
+
+    def _policies_act(self, side: DaemonConfig) -> bool:
+        """Of containers that come into view nobody knows who ran: their policies do."""
+        return side is self.plan.after and (bool(self.plan.hides) or self.plan.effect == "start")
+
+    def close(self, side: DaemonConfig) -> None:
+        """Let nobody but us reach the daemon on one side, until the API is opened."""
+        sockets = [one.path for one in side.addresses if one.scheme == "unix"]
+        ports = [one.port for one in side.addresses if one.scheme == "tcp"]
+        self.service.gate.close([*sockets, *([side.systemd_socket] if side.systemd_socket else [])], ports)
 
     def start(self, side: DaemonConfig, other: DaemonConfig) -> None:
-        """Start the daemon on one side; of a socket that it had on the other one systemd leaves the node, where clients would knock in vain."""
+        """Start the daemon on one side, closed as long as it is held."""
+        # Of a socket that it had on the other one systemd leaves the node, where clients would knock in vain.
         if other.systemd_socket and other.systemd_socket != side.systemd_socket:
             files.remove(other.systemd_socket)
+        if self._policies_act(side):
+            # Containers start with it, and some of them mount the socket.
+            self.service.gate.open()
+        elif self.service.is_held():
+            self.close(side)
         self.service.start(self.plan.ready_timeout)
 
     def wait(self, id: str, done: t.Callable[[], t.Any], seconds: float, otherwise: str) -> None:

@@ -67,6 +67,8 @@ class Stop(Step):
     name = STOP
 
     def facts(self) -> dict[str, t.Any]:
+        # What comes to be from here on would be in no inventory, and undone with the change.
+        self.context.close(self.plan.before)
         return {"inventory": take_inventory(self.context.engine(self.plan.before)).to_data()}
 
     def apply(self) -> None:
@@ -86,6 +88,8 @@ class Stop(Step):
             context.service.stop()
         context.start(before, self.plan.after)
         prove(context, before)
+        # Some containers mount the socket.
+        context.service.gate.open()
         failures = running_set.start_again(context.engine(before), running)
         where = f" on {before.data_root}"
         back = f"{len(running) - len(failures)} of {len(running)} {'container runs' if len(running) == 1 else 'containers run'} again."
@@ -130,6 +134,8 @@ class Release(Step):
 
     def apply(self) -> None:
         context = self.context
+        # Some containers mount the socket.
+        context.service.gate.open()
         context.outcome.failures = running_set.start_again(context.engine(self.plan.after), self.running)
         context.outcome.started = len(self.running) - len(context.outcome.failures)
         if context.stopped_at is not None:

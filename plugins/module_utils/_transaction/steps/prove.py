@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import os
-import socket
 import typing as t
 
 from ..._engine import options
@@ -20,6 +19,7 @@ from ..._errors import DrydockError
 from ..._host.processes import command_line
 from ..._plan.order import PROVE, PROVE_VALUES
 from ..._plan.plan import DaemonConfig
+from ..._service.api_gate import connect_through
 from ..._service.containerd import containerd_root
 from ..._service.service import CONTAINERD
 from .base import Context, Step
@@ -91,7 +91,7 @@ def _is_in_force(engine: Engine, look: t.Callable[[dict[str, t.Any]], t.Any], wa
 def _check_tcp(address: Address) -> None:
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address.host, address.host)
     try:
-        socket.create_connection((host, address.port), timeout=10).close()
+        connect_through(host, address.port, timeout=10).close()
     except (OSError, UnicodeError) as exc:
         raise DrydockError("address-silent", f"The daemon runs, but nothing accepts connections on {address.text}: {exc}.") from exc
 

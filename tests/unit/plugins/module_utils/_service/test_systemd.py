@@ -130,18 +130,27 @@ def test_the_hold_stops_every_start_but_ours_and_lies_where_a_reboot_clears_it(h
 
 @pytest.mark.parametrize(("state", "there"), [("inactive", False), ("failed", False), ("active", True)])
 def test_a_held_service_waits_for_its_socket(host, systemd, tmp_path, state, there):
-    """Or a start of somebody else's, between two looks at the hold, brings up the daemon without it."""
-    node = tmp_path / "docker.sock"
+    """Or a start of somebody else's, between two looks at the hold, brings up the daemon without it. It waits where clients do not find it."""
+    path, node = tmp_path / "docker.sock", tmp_path / ".drydock-api" / "docker.sock"
+    node.parent.mkdir()
     node.touch()
-    host.execute.answers["systemctl show docker.socket --property Listen,LoadState"] = (0, f"Listen={node} (Stream)\nLoadState=loaded\n")
+    host.execute.answers["systemctl show docker.socket --property Listen,LoadState"] = (0, f"Listen={path} (Stream)\nLoadState=loaded\n")
     host.execute.answers["systemctl show docker.socket --property ActiveState"] = (0, f"ActiveState={state}\n")
     systemd.start(5)
     assert node.exists()
-    systemd.hold(["dockerd"], socket=str(node))
-    text = pathlib.Path(host.places.runtime_units, "docker.service.d", HOLD_DROP_IN).read_text()
-    assert values([text], "Unit", "ConditionPathExists") == [f"!{host.places.hold}", str(node)]
+    systemd.hold(["dockerd"], socket=str(path))
+    service, socket = (pathlib.Path(host.places.runtime_units, f"docker.{kind}.d", HOLD_DROP_IN).read_text() for kind in ("service", "socket"))
+    assert values([service], "Unit", "ConditionPathExists") == [f"!{host.places.hold}", str(node)]
+    assert values([socket], "Socket", "ExecStartPost") == [f"/bin/mv {path} {node}"]
     systemd.start(5)
     assert node.exists() == there
+
+
+def test_a_start_with_policies_has_its_socket_where_containers_mount_it(host, systemd):
+    systemd.hold(["dockerd"], socket="/run/docker.sock", policies=True)
+    service, socket = (pathlib.Path(host.places.runtime_units, f"docker.{kind}.d", HOLD_DROP_IN).read_text() for kind in ("service", "socket"))
+    assert values([service], "Unit", "ConditionPathExists") == [f"!{host.places.hold}", "/run/docker.sock"]
+    assert values([socket], "Socket", "ExecStartPost") == []
 
 
 def test_the_hold_of_a_host_without_a_socket_unit_makes_none(host, systemd):

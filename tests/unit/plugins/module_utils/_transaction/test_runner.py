@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import errno
@@ -44,6 +45,7 @@ from ansible_collections.drydock.dockerd.plugins.module_utils._plan.plan import 
 from ansible_collections.drydock.dockerd.plugins.module_utils._plan.planner import make_plan
 from ansible_collections.drydock.dockerd.plugins.module_utils._plan.request import Request
 from ansible_collections.drydock.dockerd.plugins.module_utils._service import unit_file
+from ansible_collections.drydock.dockerd.plugins.module_utils._service.api_gate import hidden_path
 from ansible_collections.drydock.dockerd.plugins.module_utils._service.containerd import Containerd, root_flag
 from ansible_collections.drydock.dockerd.plugins.module_utils._service.systemd import HOLD_DROP_IN, Unit
 from ansible_collections.drydock.dockerd.plugins.module_utils._transaction import confirmation, recovery, worker_main
@@ -84,6 +86,26 @@ class Machine(Host):
         self.version, self.holds_back = "1", True
         self.up, self.in_force, self.units = True, self.read_file(), self.read_units()
         self.images = self.images_of_units()
+        # Where systemd listens in the daemon's place, while it is up.
+        self.socket_path, self.listener = os.path.join(os.path.dirname(places.daemon_json), "docker.sock"), None
+        self.listen()
+
+    def listen(self):
+        """systemd makes its socket, and does with it what the hold says."""
+        self.listener = socket.socket(socket.AF_UNIX)
+        files.remove(self.socket_path)
+        self.listener.bind(self.socket_path)
+        self.listener.listen()
+        hold = files.read(os.path.join(self.places.runtime_units, "docker.socket.d", HOLD_DROP_IN)) or ""
+        for command in unit_file.values([hold], "Socket", "ExecStartPost"):
+            program, *paths = command.split()
+            assert program == "/bin/mv"
+            os.rename(*paths)
+
+    def is_open(self):
+        """Whether a client is let in."""
+        with contextlib.closing(socket.socket(socket.AF_UNIX)) as client:
+            return client.connect_ex(self.socket_path) == 0
 
     def moment(self):
         """Commands, notes in the journal and what is written to the disk are the moments at which a crash is tried."""
@@ -131,15 +153,18 @@ class Machine(Host):
 
     def act(self, argv, stdin):
         if argv[:2] == ("systemctl", "show"):
-            values = {"LoadState": "loaded", "ActiveState": "active" if self.up else "inactive", "Result": "success", "MainPID": str(os.getpid())}
+            values = {"Listen": f"{self.socket_path} (Stream)"}
+            values |= {"LoadState": "loaded", "ActiveState": "active" if self.up else "inactive", "Result": "success", "MainPID": str(os.getpid())}
             return "".join(f"{key}={values.get(key, '')}\n" for key in argv[4].split(","))
         if argv[:2] == ("systemctl", "stop") and self.up:
             self.up = False
+            self.listener.close()
             if not self.in_force.get("live-restore"):
                 self.containers = dict.fromkeys(self.containers, "exited")
         elif argv[:2] == ("systemctl", "start") and not self.up and not os.path.exists(self.places.hold):
             assert ("--restart=false" in self.units[HOLD_DROP_IN]) == self.holds_back
             self.up, self.in_force = True, self.read_file()
+            self.listen()
             if "containerd.service" in argv:
                 self.images = self.images_of_units()
                 # Debian's makes this again at every start.
@@ -160,6 +185,10 @@ class Machine(Host):
         shutil.rmtree(self.places.runtime_units, ignore_errors=True)
         files.remove(self.places.hold)
         files.remove(self.places.confirm)
+        files.remove(self.places.gate)
+        shutil.rmtree(os.path.dirname(hidden_path(self.socket_path)), ignore_errors=True)
+        self.listener.close()
+        self.listen()
         self.up, self.in_force, self.units = True, self.read_file(), self.read_units()
         self.images = self.images_of_units()
         pathlib.Path(self.root, "containers", "written").write_text("since the boot")
@@ -239,7 +268,7 @@ class World:
         pathlib.Path(places.daemon_json).write_text(json.dumps(settings))
         self.machine = Machine(places, self.root, top / "images")
         self.engine = Daemon(self.machine)
-        changes = {"mounts": list(mounts), "history": history}
+        changes = {"mounts": list(mounts), "history": history, "socket": self.machine.socket_path, "systemd_socket": self.machine.socket_path}
         self.images = [str(top / "images"), str(top / "images")]
         if images:
             asks += (
@@ -303,6 +332,9 @@ class World:
         assert not any(HOLD_DROP_IN in name for name in machine.units)
         assert not os.path.exists(machine.places.hold)
         assert not os.path.exists(machine.places.confirm)
+        assert not os.path.exists(machine.places.gate)
+        assert not os.path.exists(os.path.dirname(hidden_path(machine.socket_path)))
+        assert machine.is_open()
         assert not Journal(machine).is_open
         assert load(machine).owners == (self.plan.owners if new else {})
 
@@ -801,6 +833,78 @@ def test_what_containers_wrote_since_a_boot_is_never_undone(world, monkeypatch):
     it.assert_whole(new=True, booted=True)
 
 
+# The API --------------------------------------------------------------------------------------------------------
+
+
+def looks_at_the_door(it):
+    """What is done to the machine, by a command or by the API, and whether a client would be let in just then."""
+    seen = []
+    command, call = it.machine.command, it.engine._call
+    it.machine.execute = lambda argv, *more: (seen.append((" ".join(argv[:2]), it.machine.is_open())), command(argv, *more))[1]
+    object.__setattr__(it.engine, "_call", lambda method, path, query: (seen.append((f"{method} {path}", it.machine.is_open())), call(method, path, query))[1])
+    return seen
+
+
+def at(seen, what):
+    return {is_open for done, is_open in seen if done.startswith(what)}
+
+
+@pytest.mark.parametrize("change", ["a restart", "a move", "an upgrade"])
+def test_nobody_else_gets_in_from_the_inventory_to_the_release(world, change):
+    """What a client was promised by then would be undone with the change."""
+    it = world(change)
+    seen = looks_at_the_door(it)
+    it.run()
+    assert at(seen, "systemctl stop") == {False}
+    # Before the stop, and behind the start.
+    assert [is_open for done, is_open in seen if done == "GET /images/json"] == [False, False]
+    # Some containers mount the socket.
+    assert at(seen, "POST /containers/") == {True}
+    it.assert_whole(new=True)
+
+
+def test_the_daemon_that_comes_back_is_open_when_its_containers_start(world):
+    it = world("a restart")
+    it.machine.loses_image = True
+    seen = looks_at_the_door(it)
+    with pytest.raises(DrydockError, match="image sha256:1 is missing"):
+        it.run()
+    assert [is_open for done, is_open in seen if done == "GET /images/json"] == [False, False, False]
+    assert at(seen, "POST /containers/") == {True}
+    it.assert_whole(new=False)
+
+
+def test_containers_that_come_up_with_the_daemon_find_its_socket(world):
+    """Of what comes into view the policies decide, and some containers mount the socket."""
+    it = world("a restart")
+    it.machine.holds_back = False
+    it.plan = dataclasses.replace(it.plan, hides=(("storage-driver", "vfs"),))
+    starts = []
+    act = it.machine.act
+    it.machine.act = lambda argv, stdin: (act(argv, stdin), starts.append(it.machine.is_open()) if argv[:2] == ("systemctl", "start") else None)[0]
+    seen = looks_at_the_door(it)
+    it.run()
+    behind = [done for done, _is_open in seen].index("systemctl start")
+    assert (starts, at(seen[behind + 1 :], "GET ")) == ([True], {True})
+
+
+def test_the_ports_of_both_sides_are_closed(world):
+    it = world("a restart")
+    sides = [
+        dataclasses.replace(side, settings={**side.settings, "hosts": ["fd://", f"tcp://127.0.0.1:{port}"]})
+        for side, port in ((it.plan.before, 1), (it.plan.after, 2))
+    ]
+    it.plan = dataclasses.replace(it.plan, before=sides[0], after=sides[1])
+    rules = []
+    act = it.machine.act
+    it.machine.act = lambda argv, stdin: (rules.append(stdin.decode()) if "nft" in argv[0] else None, act(argv, stdin))[1]
+    with pytest.raises(DrydockError, match="nothing accepts connections on tcp://127"):
+        it.run()
+    assert ["dport { 1 }" in rules[0], "dport { 1, 2 }" in rules[1]] == [True, True]
+    # What is undone fails in the same way here: nobody listens on the old port either.
+    assert it.machine.is_open() is False
+
+
 # Crashes --------------------------------------------------------------------------------------------------------
 
 
@@ -929,7 +1033,8 @@ def first(host, memory, make_state, monkeypatch):
         places = type(host.places)(**{name: str(top / name) for name in vars(host.places)})
         machine = Machine(places, top / "default", top / "images")
         machine.up, machine.containers, machine.holds_back = False, {}, False
-        state = make_state(None, pid=0, info={}, running_flags={}, socket=None, default_root_unused=True)
+        machine.listener.close()
+        state = make_state(None, pid=0, info={}, running_flags={}, socket=None, systemd_socket=machine.socket_path, default_root_unused=True)
         ask = Ask("data-root", {"data-root": str(top / "disk" / "docker")}, {"zz.conf": "[Service]\nExecStartPre=test -e @data_root@/@data_root_marker@\n"})
         request = Request(asks=(ask,), path=str(top / "disk" / "docker"))
         plan, problems = make_plan(state, request, look_at_paths(state, request.path), places.units, places.daemon_json)
