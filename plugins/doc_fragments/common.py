@@ -92,8 +92,8 @@ options:
     default: auto
   confirm_timeout:
     description:
-      - When tcp addresses, TLS or certificates change, the controller has this many seconds to reach each tcp address over a new connection.
-        Otherwise the old configuration is restored. Containers start only afterwards, so an outage is longer by what this takes.
+      - When tcp addresses, TLS or certificates change, the controller has this many seconds to reach each tcp address over a new connection,
+        before anything is stopped. Until then something of ours stands in for the daemon there. Otherwise nothing is changed.
       - With V(0) only the host itself proves them.
     type: int
     default: 0

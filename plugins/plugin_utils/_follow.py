@@ -119,14 +119,14 @@ class FollowingActionModule(ActionBase):  # type: ignore[misc]
                 end: dict[str, t.Any] = news["end"]
                 return end
 
-    def _confirm(self, command: str, run: str, addresses: list[str], certificate: str) -> None:
+    def _confirm(self, command: str, run: str, addresses: list[str], certificate: str, ways: t.Sequence[str] = ()) -> None:
         """Reach the changed addresses from here; what cannot be reached is tried again with the next news, as long as the worker waits."""
         # Here, because few plays need it: Ansible compiles what it loads from a collection anew in each of them.
         from ansible_collections.drydock.dockerd.plugins.module_utils._endpoint.reach import reach
 
         host = self._play_context.remote_addr or self._name
-        for address in addresses:
-            words = reach(address, certificate, host, _REACH_SECONDS)
+        for address in (*addresses, *ways):
+            words = reach(address, None if address in ways else certificate, host, _REACH_SECONDS)
             if words:
                 self._say(f"{address} is not reached from here: {words}")
                 time.sleep(_PAUSE)

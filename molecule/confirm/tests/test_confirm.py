@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # SPDX-FileCopyrightText: drydock.dockerd contributors
 
-"""Addresses that this machine, the controller, does not reach are taken back: when it waits in vain, and when somebody dies meanwhile."""
+"""Addresses that this machine, the controller, does not reach stop nothing: when it waits in vain, and when somebody dies meanwhile."""
 
 from __future__ import annotations
 
@@ -44,14 +44,36 @@ def test_an_address_that_is_reached_stays(host: t.Any, before: dict[str, t.Any])
     assert listen(host, OPEN).changed == 0
 
 
-def test_an_address_that_is_not_reached_is_taken_back(host: t.Any, before: dict[str, t.Any]) -> None:
-    files = host.check_output("lab-host configuration")
+def pid(host: t.Any) -> str:
+    return host.check_output("cat /run/docker.pid")
+
+
+def test_a_daemon_is_not_stopped_for_an_address_that_is_not_reached(host: t.Any, before: dict[str, t.Any]) -> None:
+    files, running = host.check_output("lab-host configuration"), (pid(host), snapshot(host)["containers"])
     play = listen(host, OPEN, CLOSED)
     assert play.failed
-    assert play.message.startswith(f"Failed at 'confirm': Within 5 s the controller did not reach {at(host, OPEN)}, {at(host, CLOSED)}. ")
-    assert "The old configuration was restored, the daemon answers, 1 of 1 container runs again." in play.message
+    where = f"{at(host, OPEN)}, {at(host, CLOSED)}"
+    assert play.message.startswith(
+        f"Failed at 'confirm': Within 5 s the controller did not reach {where}, so the daemon was not stopped. Nothing had been changed. "
+    )
+    assert play.message.endswith("[not-confirmed]")
     assert ports(host) == {OPEN}
     assert host.check_output("lab-host configuration") == files
+    # The same process, and containers that were not started anew.
+    assert (pid(host), snapshot(host)["containers"]) == running
+    assert_all_is_there(snapshot(host), before)
+
+
+def test_a_new_certificate_is_confirmed_on_an_address_that_the_daemon_has(host: t.Any, before: dict[str, t.Any]) -> None:
+    """There only the way is asked for; what is shown is proved on the host, behind the start."""
+    make = "openssl req -x509 -newkey rsa:2048 -nodes -days 30 -subj /CN=lab -addext extendedKeyUsage=serverAuth -keyout /root/key.pem -out /root/cert.pem"
+    host.check_output(f"{make} 2>/dev/null && chmod 600 /root/key.pem")
+    tls = {"tls_ca": "/root/cert.pem", "tls_cert": "/root/cert.pem", "tls_key": "/root/key.pem"}
+    play = listen(host, OPEN, **tls)
+    assert (play.failed, play.changed) == (False, 1), play.message
+    assert host.run(f"timeout 5 openssl s_client -connect {address(host)}:{OPEN} </dev/null 2>&1 | grep 'CN *= *lab'").rc == 0
+    play = listen(host, OPEN, tls_ca="", tls_cert="", tls_key="")
+    assert (play.failed, play.changed) == (False, 1), play.message
     assert_all_is_there(snapshot(host), before)
 
 
@@ -71,12 +93,14 @@ def arguments(host: t.Any, already: str) -> str:
     )
 
 
-def test_a_worker_that_is_killed_meanwhile_takes_them_back(host: t.Any, before: dict[str, t.Any]) -> None:
+def test_a_worker_that_is_killed_meanwhile_has_stopped_nothing(host: t.Any, before: dict[str, t.Any]) -> None:
+    running = pid(host)
     host.check_output("systemd-run --quiet --collect --unit=killer lab-host kill-at confirm")
     process = start_module(host, arguments(host, at(host, OPEN)), module="daemon_config")
     out, _nothing = process.communicate()
     assert process.returncode != 0
-    assert "The worker was killed. An interrupted change was undone: The old configuration was restored" in out
+    assert "The worker was killed. An interrupted change was undone: Nothing had been changed." in out
+    assert pid(host) == running
     assert ports(host) == {OPEN}
     assert_all_is_there(snapshot(host), before)
 

@@ -15,10 +15,11 @@ from .._engine.addresses import parse_address
 from .connection import unverified
 
 
-def reach(text: str, certificate: str, host: str, seconds: float) -> str:
+def reach(text: str, certificate: str | None, host: str, seconds: float) -> str:
     """Connect to an address of a daemon on another machine; returns why not, empty when it was reached.
 
-    :param certificate: what it has to show, as the SHA-256 of its DER form in hexadecimal digits; empty for plain HTTP. Who may use the
+    :param certificate: what it has to show, as the SHA-256 of its DER form in hexadecimal digits; empty for plain HTTP; None where it is enough that
+        somebody takes the connection. Who may use the
         daemon is not the question here, so no client certificate is needed: a server shows its own one first.
     :param host: where the machine itself is reached, for an address that stands for all of its addresses.
     """
@@ -26,6 +27,8 @@ def reach(text: str, certificate: str, host: str, seconds: float) -> str:
     name = host if address.unspecified else address.host
     try:
         with socket.create_connection((name, address.port), timeout=seconds) as plain:
+            if certificate is None:
+                return ""
             if not certificate:
                 connection = http.client.HTTPConnection(name, address.port, timeout=seconds)
                 connection.sock = plain

@@ -90,6 +90,11 @@ def _split_port(text: str, rest: str) -> tuple[str, int]:
     return host, int(port)
 
 
+def overlap(one: Address, other: Address) -> bool:
+    """Whether who listens on one of two tcp addresses has the other one too, or a part of it."""
+    return one.scheme == other.scheme and one.port == other.port and (one.unspecified or other.unspecified or one.host == other.host)
+
+
 def verifies_clients(settings: t.Mapping[str, t.Any]) -> bool:
     """Whether dockerd with these settings turns away a client without a certificate that its CA signed."""
     verify = settings.get("tlsverify", settings.get("tls", False))
@@ -145,6 +150,7 @@ __all__ = (
     "addresses_of",
     "known_addresses",
     "listen_addresses",
+    "overlap",
     "parse_address",
     "parse_addresses",
     "plain_tcp",

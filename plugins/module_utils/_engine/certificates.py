@@ -7,11 +7,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import socket
 import ssl
 import typing as t
 
-from .._host.files import changed_at, digest
+from .._host.files import changed_at, digest, read
 from .._host.processes import began_at, process_identity
 
 CERTIFICATE_KEYS = ("tlscacert", "tlscert", "tlskey")
@@ -51,6 +53,32 @@ def changed_certificates(read: t.Mapping[str, str], now: t.Mapping[str, str], se
     :param now: of what is there now.
     """
     return [path for path in certificate_files(settings) if now.get(path, "") != read.get(path)]
+
+
+def certificate_to_show(settings: t.Mapping[str, t.Any]) -> str:
+    """What a daemon with these settings shows to its clients, as the SHA-256 of its DER form in hexadecimal digits; empty where it is none, or unknown."""
+    if not (settings.get("tls") or settings.get("tlsverify")):
+        return ""
+    # A chain may follow; what comes first is the server's own.
+    first = (read(str(settings.get("tlscert"))) or "").partition(ssl.PEM_HEADER)[2].partition(ssl.PEM_FOOTER)[0]
+    return hashlib.sha256(ssl.PEM_cert_to_DER_cert(ssl.PEM_HEADER + first + ssl.PEM_FOOTER)).hexdigest() if first else ""
+
+
+def certificate_shown(connection: socket.socket) -> str:
+    """What the server behind a connection shows, in the same form; empty where it turns away who has no certificate before that (TLS 1.2).
+
+    :raises OSError: it speaks no TLS.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    try:
+        with context.wrap_socket(connection) as secure:
+            return hashlib.sha256(secure.getpeercert(binary_form=True) or b"").hexdigest()
+    except ssl.SSLError as exc:
+        if "ALERT" in (exc.reason or ""):
+            return ""
+        raise
 
 
 def certificate_faults(settings: t.Mapping[str, t.Any]) -> t.Iterator[tuple[str, str, str]]:
@@ -118,6 +146,8 @@ __all__ = (
     "CERTIFICATE_KEYS",
     "certificate_faults",
     "certificate_files",
+    "certificate_shown",
+    "certificate_to_show",
     "certificates_in_force",
     "changed_certificates",
     "checksums",

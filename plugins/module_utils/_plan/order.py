@@ -15,6 +15,7 @@ from .._service import unit_file
 from .plan import Plan
 
 # What the steps are called in a plan, in its journal, and in the table of their classes (package _transaction.steps).
+CONFIRM = "confirm"
 TAKE_BACK = "take back"
 DOWNLOAD_PACKAGES = "download packages"
 WARM_COPY = "warm copy"
@@ -34,7 +35,6 @@ PROVE_VALUES = "prove values"
 COMMIT = "commit"
 START = "start"
 PROVE = "prove"
-CONFIRM = "confirm"
 RELEASE = "release"
 FINISH = "finish"
 
@@ -91,7 +91,7 @@ def _reads_units(plan: Plan) -> bool:
 
 
 def _waits(plan: Plan) -> bool:
-    """Whether somebody has to confirm it. It is committed only then: whatever dies meanwhile, the old configuration comes back."""
+    """Whether somebody has to confirm it, before anything is done."""
     return bool(plan.confirm) and _starts(plan)
 
 
@@ -100,6 +100,7 @@ def _commits(plan: Plan) -> bool:
 
 
 ORDER = (
+    Row(CONFIRM, _waits),
     Row(TAKE_BACK, lambda plan: any(move.base for move in plan.moves)),
     Row(DOWNLOAD_PACKAGES, lambda plan: plan.packages is not None),
     Row(WARM_COPY, lambda plan: bool(plan.copies)),
@@ -114,11 +115,9 @@ ORDER = (
     Row(RELOAD_UNITS, _reads_units),
     Row(RELOAD, _reloads),
     Row(PROVE_VALUES, _reloads),
-    Row(COMMIT, lambda plan: _commits(plan) and not _waits(plan)),
+    Row(COMMIT, _commits),
     Row(START, _starts),
     Row(PROVE, _starts),
-    Row(CONFIRM, _waits),
-    Row(COMMIT, _waits),
     Row(RELEASE, _holds),
     Row(FINISH, lambda plan: _restarts(plan) and bool(plan.moves)),
 )

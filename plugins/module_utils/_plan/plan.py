@@ -125,7 +125,7 @@ class Plan:
     :param containerd: of containerd's root, in the same outage.
     :param prepares: what is only copied, while everything runs.
     :param changing_limit: bytes that may still change when the daemon is to be stopped, 0 for no limit.
-    :param confirm: tcp addresses that the controller has to reach, before the containers start, and
+    :param confirm: tcp addresses that the controller has to reach, before the daemon is stopped, and
     :param confirm_timeout: within how many seconds.
     :param hides: keys with the values by which the images and containers that are there, if any, disappear from view, and others may appear.
     :param unit_files: the unit and the drop-ins of others.

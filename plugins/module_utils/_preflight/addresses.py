@@ -7,14 +7,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import os
-import socket
 import typing as t
 
-from .._engine.addresses import Address, plain_tcp, verifies_clients
+from .._engine.addresses import Address, overlap, plain_tcp, verifies_clients
+from .._engine.binding import listen_on
 from .._engine.certificates import certificate_faults, certificate_files
+from .._errors import DrydockError
 from .._host.host import Host
 from .._observe.state import State
 from .._plan.plan import Plan
@@ -74,7 +73,7 @@ def address_findings(state: State, plan: Plan, check_mode: bool) -> t.Iterator[F
     before = plan.before.addresses if state.pid else []
     for address in plan.after.addresses:
         if address.scheme == "tcp" and address.text not in [one.text for one in before]:
-            yield from _bind_finding(address, any(_share(address, one) for one in before))
+            yield from _bind_finding(address, any(overlap(address, one) for one in before))
 
 
 def _certificate_findings(state: State, plan: Plan) -> t.Iterator[Finding]:
@@ -98,37 +97,16 @@ def _source(state: State, plan: Plan, address: str) -> str:
     return "dockerd's default"
 
 
-def _share(one: Address, other: Address) -> bool:
-    """Whether the daemon has what it is to get, in part: all addresses for one of them, or the other way round."""
-    return other.scheme == "tcp" and one.port == other.port and (one.unspecified or other.unspecified or one.host == other.host)
-
-
 def _bind_finding(address: Address, has_it: bool) -> t.Iterator[Finding]:
     """Try the address as dockerd will.
 
     :param has_it: the daemon listens there now, so that it cannot be told who else does.
     """
     try:
-        family, kind, proto, _name, where = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-    except (socket.gaierror, UnicodeError) as exc:
-        yield Finding("address-unknown", ERROR, f"{address.text} cannot be resolved: {getattr(exc, 'strerror', exc)}.", "Use an address of this host.")
-        return
-    with contextlib.closing(socket.socket(family, kind, proto)) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(where)
-            probe.listen()
-        except OSError as exc:
-            if exc.errno == errno.EADDRINUSE and has_it:
-                return
-            if exc.errno == errno.EADDRINUSE:
-                yield Finding("address-in-use", ERROR, f"{address.text} is taken: another process listens there.", "Choose another port, or stop that process.")
-            elif exc.errno == errno.EADDRNOTAVAIL:
-                yield Finding(
-                    "address-not-here", ERROR, f"{address.text} is not an address of this host.", "Use one that 'ip address' shows, or tcp://0.0.0.0 for all."
-                )
-            else:
-                yield Finding("address-refused", ERROR, f"{address.text} cannot be listened on: {exc.strerror}.")
+        listen_on(address).close()
+    except DrydockError as exc:
+        if exc.id != "address-in-use" or not has_it:
+            yield Finding(exc.id, ERROR, exc.sentence, exc.hint)
 
 
 __all__ = (

@@ -75,7 +75,8 @@ class ApiGate:
                     "api-closed", f"The daemon's socket {path} waits in {_hidden(path)} and cannot be brought back: {exc}.", "Mend that, then run again."
                 ) from exc
         for directory in {os.path.dirname(_hidden(path)) for path in closed["sockets"]}:
-            with contextlib.suppress(FileNotFoundError):
+            # What somebody else has put there is no reason to stay closed.
+            with contextlib.suppress(OSError):
                 os.rmdir(directory)
         if closed["ports"]:
             result = self.host.run(_NFT, "-f", "-", stdin=f"add table {_TABLE}\ndelete table {_TABLE}\n".encode())

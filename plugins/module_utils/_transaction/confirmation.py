@@ -11,9 +11,7 @@ connects, and gives the answer in the same file.
 
 from __future__ import annotations
 
-import hashlib
 import json
-import ssl
 import typing as t
 
 from .._host import files
@@ -22,14 +20,13 @@ from .._host.host import Host
 _GIVEN = "given"
 
 
-def ask(host: Host, addresses: t.Iterable[str], settings: t.Mapping[str, t.Any]) -> None:
-    """Say what has to be reached, and with which certificate."""
-    certificate = ""
-    if settings.get("tls") or settings.get("tlsverify"):
-        # A chain may follow; what comes first is the server's own.
-        first = (files.read(str(settings.get("tlscert"))) or "").partition(ssl.PEM_HEADER)[2].partition(ssl.PEM_FOOTER)[0]
-        certificate = hashlib.sha256(ssl.PEM_cert_to_DER_cert(ssl.PEM_HEADER + first + ssl.PEM_FOOTER)).hexdigest()
-    files.write(host.places.confirm, json.dumps({"addresses": list(addresses), "certificate": certificate}), 0o600)
+def ask(host: Host, addresses: t.Iterable[str], certificate: str, ways: t.Iterable[str] = ()) -> None:
+    """Say what has to be reached.
+
+    :param certificate: that is shown there, as `certificate_to_show` has it; empty for plain HTTP.
+    :param ways: where the old daemon still listens: only the way there is of interest, not what is shown.
+    """
+    files.write(host.places.confirm, json.dumps({"addresses": list(addresses), "certificate": certificate, "ways": list(ways)}), 0o600)
 
 
 def wanted(host: Host) -> dict[str, t.Any] | None:

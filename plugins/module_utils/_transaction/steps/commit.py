@@ -3,7 +3,7 @@
 
 # Private to this collection: no promise is made to other users of it.
 
-"""The commit point, and what may have to be confirmed before it."""
+"""The commit point."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ import typing as t
 from ..._host import files
 from ..._observe import records
 from ..._observe.records import Records
-from ..._plan.order import COMMIT, CONFIRM
-from .. import confirmation
+from ..._plan.order import COMMIT
 from .base import Context, Step
 
 
@@ -38,29 +37,10 @@ class Commit(Step):
         return ""
 
 
-class Confirm(Step):
-    """The controller reaches the new addresses over a new connection, or they are taken back."""
-
-    name = CONFIRM
-
-    def apply(self) -> None:
-        where = ", ".join(self.plan.confirm)
-        self.host.say(f"waiting for the controller to reach {where}, at most {self.plan.confirm_timeout} s")
-        confirmation.ask(self.host, self.plan.confirm, self.plan.after.settings)
-        try:
-            self.context.wait("not-confirmed", lambda: confirmation.is_given(self.host), self.plan.confirm_timeout, f"the controller did not reach {where}")
-        finally:
-            confirmation.end(self.host)
-
-    def undo(self, line: dict[str, t.Any]) -> str:
-        confirmation.end(self.host)
-        return ""
-
-
 def committed_records(context: Context) -> str:
     """What is kept on the host from the commit on, as text: who asks for what, and which markers are looked for."""
     there, plan = records.load(context.host), context.plan
     return Records(plan.owners, there.verified, plan.marker, plan.history, plan.containerd_marker, there.files).text()
 
 
-__all__ = ("Commit", "Confirm", "committed_records")
+__all__ = ("Commit", "committed_records")

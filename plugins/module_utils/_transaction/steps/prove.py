@@ -14,6 +14,7 @@ import typing as t
 from ..._engine import options
 from ..._engine.addresses import Address
 from ..._engine.api import Engine
+from ..._engine.certificates import certificate_shown, certificate_to_show
 from ..._engine.inventory import take_inventory
 from ..._errors import DrydockError
 from ..._host.processes import command_line
@@ -73,7 +74,7 @@ def prove(context: Context, side: DaemonConfig, compare: bool = True) -> None:
         raise DrydockError("not-proved", f"The daemon does not have what it had before: {'; '.join(differences[:5])}.")
     for address in side.addresses:
         if address.scheme == "tcp":
-            _check_tcp(address)
+            _check_tcp(address, certificate_to_show(side.settings))
 
 
 def _prove_containerd(context: Context, side: DaemonConfig) -> None:
@@ -88,12 +89,19 @@ def _is_in_force(engine: Engine, look: t.Callable[[dict[str, t.Any]], t.Any], wa
     return bool(look(engine.get("/info")) == wanted)
 
 
-def _check_tcp(address: Address) -> None:
+def _check_tcp(address: Address, certificate: str = "") -> None:
+    """Somebody listens there, and shows a certificate where one is given.
+
+    :raises DrydockError: nobody does, or it is another one.
+    """
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address.host, address.host)
     try:
-        connect_through(host, address.port, timeout=10).close()
+        with connect_through(host, address.port, timeout=10) as connection:
+            shown = certificate_shown(connection) if certificate else ""
     except (OSError, UnicodeError) as exc:
         raise DrydockError("address-silent", f"The daemon runs, but nothing accepts connections on {address.text}: {exc}.") from exc
+    if shown not in ("", certificate):
+        raise DrydockError("not-proved", f"The daemon runs, but shows another certificate on {address.text} than the one that it was given.")
 
 
 __all__ = ("Prove", "ProveValues", "prove")

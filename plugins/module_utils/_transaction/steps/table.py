@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from ..._host.formats import unknown
 from .base import Context, Step
-from .commit import Commit, Confirm
+from .commit import Commit
+from .confirm import Confirm
 from .copy import FinalCopy, WarmCopy
 from .daemon import Hold, LiveRestoreOff, Release, Reload, Reloading, ReloadUnits, Start, Stop
 from .files import Remove, Write
@@ -20,6 +21,7 @@ from .roots import Discard, Finish, Rename, TakeBack
 STEPS: dict[str, type[Step]] = {
     step.name: step
     for step in (
+        Confirm,
         TakeBack,
         DownloadPackages,
         WarmCopy,
@@ -39,7 +41,6 @@ STEPS: dict[str, type[Step]] = {
         Commit,
         Start,
         Prove,
-        Confirm,
         Release,
         Finish,
     )

@@ -150,12 +150,12 @@ LISTEN = {"hosts": ["fd://", "tcp://10.0.0.5:2376", "tcp://127.0.0.1:2375"]}
     ],
     ids=["new", "not wanted", "as it was", "other certificate", "another key", "local only"],
 )
-def test_changed_addresses_are_confirmed_before_the_commit(make_state, make_unit, before, after, timeout, confirm):
+def test_changed_addresses_are_confirmed_before_anything_is_done(make_state, make_unit, before, after, timeout, confirm):
     unit = make_unit("[Service]\nExecStart=dockerd\n")
     plan = plan_of(make_state(before, unit=unit, owners={"listen": Ask("listen", before)}), Ask("listen", after), confirm_timeout=timeout)
     assert plan.confirm == confirm
     if confirm:
-        assert steps_of(plan)[-5:] == ["start", "prove", "confirm", "commit", "release"]
+        assert steps_of(plan)[:2] == ["confirm", "hold"]
 
 
 def test_a_renewed_certificate_is_confirmed(make_state, make_unit, tmp_path):

@@ -245,6 +245,11 @@ class Daemon(Engine):
         }[kind]
 
 
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
 class World:
     """A machine, a plan for it, and what both sides of the plan look like."""
 
@@ -292,7 +297,7 @@ class World:
         self.plan, problems = make_plan(state, request, paths, places.units, places.daemon_json)
         assert problems == []
         if confirm:
-            self.plan = dataclasses.replace(self.plan, confirm=("tcp://10.0.0.5:2376",), confirm_timeout=60)
+            self.plan = dataclasses.replace(self.plan, confirm=(f"tcp://127.0.0.1:{free_port()}",), confirm_timeout=60)
         if packages:
             pathlib.Path(places.units).mkdir(exist_ok=True)
             pathlib.Path(places.units, "docker.service").write_text("[Service]\nExecStart=/usr/sbin/dockerd -H fd://\n")
@@ -683,16 +688,20 @@ def test_a_daemon_that_lost_something_is_not_let_loose(world, change):
 
 
 @pytest.mark.parametrize("change", ["a restart that is confirmed", "a move that is confirmed"])
-def test_addresses_that_nobody_reaches_are_taken_back(world, change):
+def test_a_daemon_whose_addresses_nobody_reaches_is_not_stopped(world, change):
     it = world(change)
     it.machine.reached = False
     it.plan = dataclasses.replace(it.plan, confirm_timeout=0)
     with pytest.raises(
-        DrydockError, match=r"Failed at 'confirm': Within 0 s the controller did not reach tcp://10\.0\.0\.5:2376\. The old config[^[]* \[not-confirmed\]$"
+        DrydockError,
+        match=rf"Failed at 'confirm': Within 0 s the controller did not reach {it.plan.confirm[0]}, so the daemon was not stopped\. "
+        r"Nothing had been changed\. [^[]* \[not-confirmed\]$",
     ):
         it.run()
     it.assert_whole(new=False)
-    assert {debug for _name, _verb, debug in it.machine.posts} == {None}
+    assert (it.machine.commands, it.machine.posts) == ([], [])
+    with socket.create_server(("127.0.0.1", parse_address(it.plan.confirm[0]).port)):
+        pass
 
 
 @pytest.mark.parametrize("changed", [{"DockerRootDir": "/elsewhere"}, {"Driver": "vfs"}], ids=["on another root", "with another driver"])
