@@ -111,9 +111,10 @@ class Service(abc.ABC):
     # Acting ----------------------------------------------------------------------------------------------------
 
     @abc.abstractmethod
-    def stop(self) -> None:
+    def stop(self, keep_socket: bool = False) -> None:
         """Stop the daemon and what listens for it, and wait as long as its containers take.
 
+        :param keep_socket: what listens for it stays, where it is closed: the next start needs no new one, which a client could find open.
         :raises CommandFailed: it did not end cleanly; a killed dockerd leaves containers marked as stopped by hand.
         """
 

@@ -200,15 +200,21 @@ ExecStart={command}
     def _hold_path(self, unit: str) -> str:
         return os.path.join(self.host.places.runtime_units, unit + ".d", HOLD_DROP_IN)
 
-    def stop(self) -> None:
+    def stop(self, keep_socket: bool = False) -> None:
         """Stop socket and service in one job that nobody can cancel; systemd stops containerd behind them, as they start behind it.
 
+        :param keep_socket: the socket stays, where it is closed: clients that find it would drive it into its trigger limit.
         :raises CommandFailed: dockerd did not end cleanly; a killed dockerd leaves containers marked as stopped by hand.
         """
-        self.host.must("systemctl", "stop", "--job-mode=replace-irreversibly", *self.units(), timeout=None)
+        units = [unit for unit in self.units() if unit != SOCKET or not keep_socket or not self._socket_is_closed()]
+        self.host.must("systemctl", "stop", "--job-mode=replace-irreversibly", *units, timeout=None)
         shown = self.show(SERVICE, "ActiveState", "Result")
         if shown["ActiveState"] not in ("inactive", "failed") or shown["Result"] not in ("success", "start-limit-hit", "exit-code", "protocol"):
             raise CommandFailed("unclean-stop", f"docker.service did not stop cleanly: it is {shown['ActiveState']} with result '{shown['Result']}'.")
+
+    def _socket_is_closed(self) -> bool:
+        path = self.socket_path()
+        return path is not None and self.gate.path(path) != path
 
     def start(self, timeout: float) -> None:
         """Start the daemon; starts that were counted before do not stand in the way.
@@ -281,7 +287,7 @@ def _behind(socket: str | None) -> str:
 
 
 def _closed_at_once(socket: str | None, node: str | None) -> str:
-    """systemd looks at who knocks on its socket only when this has ended: there is no moment in which a client is let in."""
+    """A socket that has to be made anew is closed at once, before systemd looks at who knocks. Who has come by then is served behind the start."""
     if not socket or not node or node == socket:
         return ""
     words = [word.replace("$", "$$").replace("%", "%%") for word in ("/bin/mv", socket, node)]

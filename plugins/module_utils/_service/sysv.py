@@ -231,9 +231,10 @@ class SysV(Service):
 
     # Stopping and starting -------------------------------------------------------------------------------------
 
-    def stop(self) -> None:
+    def stop(self, keep_socket: bool = False) -> None:
         """Ask dockerd to end and wait as long as its containers take. (The script's own stop kills it after ten seconds.)
 
+        :param keep_socket: as for systemd; nobody listens for dockerd here.
         :raises CommandFailed: dockerd was killed, which leaves containers marked as stopped by hand.
         """
         variables = self._variables()

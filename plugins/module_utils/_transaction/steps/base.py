@@ -54,9 +54,9 @@ class Context:
 
     def hold(self, side: DaemonConfig) -> None:
         """Hold the daemon, its next start with the command of one side."""
-        self.service.hold(side.command, side.containerd, side.systemd_socket, self._policies_act(side))
+        self.service.hold(side.command, side.containerd, side.systemd_socket, self.policies_act(side))
 
-    def _policies_act(self, side: DaemonConfig) -> bool:
+    def policies_act(self, side: DaemonConfig) -> bool:
         """Of containers that come into view nobody knows who ran: their policies do."""
         return side is self.plan.after and (bool(self.plan.hides) or self.plan.effect == "start")
 
@@ -71,7 +71,7 @@ class Context:
         # Of a socket that it had on the other one systemd leaves the node, where clients would knock in vain.
         if other.systemd_socket and other.systemd_socket != side.systemd_socket:
             files.remove(other.systemd_socket)
-        if self._policies_act(side):
+        if self.policies_act(side):
             # Containers start with it, and some of them mount the socket.
             self.service.gate.open()
         elif self.service.is_held():

@@ -73,7 +73,13 @@ class Stop(Step):
 
     def apply(self) -> None:
         self.context.stopped_at = time.monotonic()
-        self.context.service.stop()
+        self.context.service.stop(keep_socket=self._keeps_socket())
+
+    def _keeps_socket(self) -> bool:
+        """Whether docker.socket has nothing to gain from a new start, and is opened only behind the daemon's."""
+        plan = self.plan
+        changes = plan.before.systemd_socket != plan.after.systemd_socket or any("/docker.socket.d/" in change.path for change in plan.files)
+        return not (changes or plan.packages or self.context.policies_act(plan.after))
 
     def undo(self, line: dict[str, t.Any]) -> str:
         context, before = self.context, self.plan.before

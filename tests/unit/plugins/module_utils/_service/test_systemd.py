@@ -190,6 +190,18 @@ def test_stop_takes_socket_and_service_in_one_job(host, systemd):
     assert "systemctl stop --job-mode=replace-irreversibly docker.socket docker.service" in host.execute.commands
 
 
+@pytest.mark.parametrize(("closed", "units"), [(True, "docker.service"), (False, "docker.socket docker.service")])
+def test_a_socket_that_is_closed_may_stay(host, systemd, tmp_path, closed, units):
+    """Clients that find it would drive it into its trigger limit."""
+    path = tmp_path / "docker.sock"
+    path.touch()
+    host.execute.answers["systemctl show docker.socket --property Listen,LoadState"] = (0, f"Listen={path} (Stream)\nLoadState=loaded\n")
+    if closed:
+        systemd.gate.close([str(path)], [])
+    systemd.stop(keep_socket=True)
+    assert f"systemctl stop --job-mode=replace-irreversibly {units}" in host.execute.commands
+
+
 @pytest.mark.parametrize(("active", "result"), [("failed", "timeout"), ("failed", "signal"), ("failed", "watchdog"), ("active", "success")])
 def test_a_stop_that_was_not_clean_is_an_error(host, systemd, active, result):
     """A killed dockerd leaves containers marked as stopped by hand."""

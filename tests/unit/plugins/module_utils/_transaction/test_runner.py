@@ -41,7 +41,7 @@ from ansible_collections.drydock.dockerd.plugins.module_utils._host.mounts impor
 from ansible_collections.drydock.dockerd.plugins.module_utils._observe.paths import look_at_paths
 from ansible_collections.drydock.dockerd.plugins.module_utils._observe.records import MARKED, RECORDS_FILE, PastMove, load
 from ansible_collections.drydock.dockerd.plugins.module_utils._plan.order import steps_of
-from ansible_collections.drydock.dockerd.plugins.module_utils._plan.plan import MARKER_PREFIX, Removal
+from ansible_collections.drydock.dockerd.plugins.module_utils._plan.plan import MARKER_PREFIX, FileChange, Removal
 from ansible_collections.drydock.dockerd.plugins.module_utils._plan.planner import make_plan
 from ansible_collections.drydock.dockerd.plugins.module_utils._plan.request import Request
 from ansible_collections.drydock.dockerd.plugins.module_utils._service import unit_file
@@ -154,17 +154,23 @@ class Machine(Host):
     def act(self, argv, stdin):
         if argv[:2] == ("systemctl", "show"):
             values = {"Listen": f"{self.socket_path} (Stream)"}
-            values |= {"LoadState": "loaded", "ActiveState": "active" if self.up else "inactive", "Result": "success", "MainPID": str(os.getpid())}
+            listens = self.listener.fileno() >= 0
+            active = listens if argv[2] == "docker.socket" else self.up
+            values |= {"LoadState": "loaded", "ActiveState": "active" if active else "inactive", "Result": "success", "MainPID": str(os.getpid())}
             return "".join(f"{key}={values.get(key, '')}\n" for key in argv[4].split(","))
         if argv[:2] == ("systemctl", "stop") and self.up:
             self.up = False
-            self.listener.close()
+            if "docker.socket" in argv:
+                self.listener.close()
+            # Or who knocks drives it into its trigger limit.
+            assert not self.is_open()
             if not self.in_force.get("live-restore"):
                 self.containers = dict.fromkeys(self.containers, "exited")
         elif argv[:2] == ("systemctl", "start") and not self.up and not os.path.exists(self.places.hold):
             assert ("--restart=false" in self.units[HOLD_DROP_IN]) == self.holds_back
             self.up, self.in_force = True, self.read_file()
-            self.listen()
+            if self.listener.fileno() < 0:
+                self.listen()
             if "containerd.service" in argv:
                 self.images = self.images_of_units()
                 # Debian's makes this again at every start.
@@ -872,6 +878,25 @@ def test_nobody_else_gets_in_from_the_inventory_to_the_release(world, change):
     it.assert_whole(new=True)
 
 
+@pytest.mark.parametrize(("change", "stays"), [("a restart", True), ("a move", True), ("an upgrade", False)])
+def test_the_socket_that_is_closed_stays_over_the_outage(world, change, stays):
+    """A client could find a new one open for some moments. Packages have scripts that may want it anew."""
+    it = world(change)
+    listener = it.machine.listener
+    it.run()
+    assert (it.machine.listener is listener) == stays
+    assert it.machine.is_open()
+
+
+def test_a_socket_whose_drop_ins_change_is_made_anew(world):
+    it = world("a restart")
+    listener = it.machine.listener
+    drop_in = FileChange(os.path.join(it.machine.places.units, "docker.socket.d", "zz.conf"), None, "[Socket]\nSocketMode=0600\n")
+    it.plan = dataclasses.replace(it.plan, files=(*it.plan.files, drop_in))
+    it.run()
+    assert it.machine.listener is not listener
+
+
 def test_the_daemon_that_comes_back_is_open_when_its_containers_start(world):
     it = world("a restart")
     it.machine.loses_image = True
@@ -893,6 +918,7 @@ def test_containers_that_come_up_with_the_daemon_find_its_socket(world):
     it.machine.act = lambda argv, stdin: (act(argv, stdin), starts.append(it.machine.is_open()) if argv[:2] == ("systemctl", "start") else None)[0]
     seen = looks_at_the_door(it)
     it.run()
+    assert any(done.startswith("systemctl stop --job-mode=replace-irreversibly docker.socket") for done in it.machine.commands)
     behind = [done for done, _is_open in seen].index("systemctl start")
     assert (starts, at(seen[behind + 1 :], "GET ")) == ([True], {True})
 
