@@ -71,6 +71,47 @@ def test_nobody_else_gets_in_while_a_change_is_held(host: t.Any, before: dict[st
     assert_all_is_there(snapshot(host), before)
 
 
+# Asks again and again as long as its file is there, and notes when it did and was answered.
+CLIENT = """
+import os, socket, time
+ways = {"unix": (socket.AF_UNIX, "/run/docker.sock"), "tcp": (socket.AF_INET, ("127.0.0.1", 2375))}
+with open("/run/lab-answers", "w", buffering=1) as answers:
+    while os.path.exists("/run/lab-asks"):
+        for name, (family, where) in ways.items():
+            with socket.socket(family) as client:
+                client.settimeout(30)
+                began = time.time()
+                try:
+                    client.connect(where)
+                    client.sendall(b"GET /_ping HTTP/1.0\\r\\n\\r\\n")
+                    if b" 200 " in client.recv(100):
+                        print(name, began, time.time(), file=answers)
+                except OSError:
+                    pass
+        time.sleep(0.001)
+"""
+
+
+def test_no_client_is_answered_between_the_stop_and_the_release(host: t.Any) -> None:
+    host.check_output("touch /run/lab-asks; setsid --fork python3 -c %s </dev/null >/dev/null 2>&1", CLIENT)
+    try:
+        result = run_module(host, "state=restarted force=true", module="daemon_state")
+        # Some answers behind it, too.
+        wait_for(
+            lambda: host.run("test $(stat --format %Y /run/lab-answers) -gt $(stat --format %Y /var/lib/drydock/dockerd/last/log.jsonl)").rc == 0, "an answer"
+        )
+    finally:
+        host.check_output("rm /run/lab-asks")
+    assert not result["failed"], result["msg"]
+    lines = [json.loads(line) for line in host.file("/var/lib/drydock/dockerd/last/log.jsonl").content_string.splitlines() if line]
+    stop, release = (next(line["at"] for line in lines if (line["event"], line["step"]) == ("begin", step)) for step in ("stop", "release"))
+    answers = [(name, float(asked), float(at)) for name, asked, at in map(str.split, host.file("/run/lab-answers").content_string.splitlines())]
+    assert {name for name, _asked, at in answers if at < stop} == {name for name, asked, _at in answers if asked > release} == {"unix", "tcp"}
+    # A socket that dockerd makes itself is there for half a millisecond before it is closed.
+    ways = {"tcp"} if host.run("systemctl is-active docker.socket").rc else {"unix", "tcp"}
+    assert [one for one in answers if stop < one[1] and one[2] < release and one[0] in ways] == []
+
+
 def test_a_worker_that_is_killed_while_it_is_closed_leaves_it_open(host: t.Any, before: dict[str, t.Any]) -> None:
     host.check_output("setsid --fork lab-host kill-at prove </dev/null >/dev/null 2>&1")
     result = run_module(host, "state=restarted force=true", module="daemon_state")

@@ -18,6 +18,7 @@ from ..._engine.inventory import Inventory
 from ..._errors import DrydockError, EngineError
 from ..._host import files
 from ..._host.host import Host
+from ..._plan.order import RELEASE
 from ..._plan.plan import DaemonConfig, Plan
 from ..._service.detect import service_of
 from ..._service.service import Service
@@ -60,6 +61,10 @@ class Context:
         """Of containers that come into view nobody knows who ran: their policies do."""
         return side is self.plan.after and (bool(self.plan.hides) or self.plan.effect == "start")
 
+    def _is_released(self) -> bool:
+        """Whether containers have been let loose: from there on the API is everybody's, also where a recovery goes on."""
+        return any(line["step"] == RELEASE for line in self.begun())
+
     def close(self, side: DaemonConfig) -> None:
         """Let nobody but us reach the daemon on one side, until the API is opened."""
         sockets = [one.path for one in side.addresses if one.scheme == "unix"]
@@ -74,7 +79,7 @@ class Context:
         if self.policies_act(side):
             # Containers start with it, and some of them mount the socket.
             self.service.gate.open()
-        elif self.service.is_held():
+        elif self.service.is_held() and not self._is_released():
             self.close(side)
         self.service.start(self.plan.ready_timeout)
 

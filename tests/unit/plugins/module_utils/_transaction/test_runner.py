@@ -825,7 +825,9 @@ def test_containers_that_were_let_loose_are_never_undone(world, monkeypatch):
         with pytest.raises(Crash):
             it.run()
     it.machine.loses_image = True
+    seen = looks_at_the_door(it)
     assert "An interrupted change was finished" in recover(it.machine)
+    assert at(seen, "GET ") == {True}
     it.assert_whole(new=True)
 
 
