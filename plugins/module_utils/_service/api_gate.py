@@ -53,9 +53,6 @@ class ApiGate:
         places = sorted({*there["sockets"], *(one for one in map(_place, sockets) if _hidden(one) != one)})
         numbers = sorted({*there["ports"], *ports})
         files.write(self.host.places.gate, json.dumps({"sockets": places, "ports": numbers}), 0o600)
-        for path in places:
-            with contextlib.suppress(FileExistsError):
-                os.mkdir(os.path.dirname(_hidden(path)), 0o700)
         if numbers:
             # Without nft, or where it fails, tcp stays as it is.
             self.host.run(_NFT, "-f", "-", stdin=_rules(numbers).encode())
@@ -158,6 +155,8 @@ def _hide(places: t.Iterable[str]) -> None:
         with contextlib.suppress(FileNotFoundError):
             # dockerd makes its socket without any permission and gives it some by its name: taken away before that, the start fails.
             if stat.S_IMODE(os.lstat(path).st_mode):
+                with contextlib.suppress(FileExistsError):
+                    os.mkdir(os.path.dirname(_hidden(path)), 0o700)
                 os.rename(path, _hidden(path))
 
 

@@ -32,9 +32,13 @@ _WANTS = os.path.join("sysinit.target.wants", RECOVERY_UNIT)
 
 
 def _exec_start(command: t.Sequence[str]) -> str:
-    # The words are expanded already; what looks like a variable or a specifier now is meant literally.
-    literal = [word.replace("$", "$$").replace("%", "%%") for word in command]
-    return f"ExecStart=\nExecStart={unit_file.quote(literal)}\n"
+    # The words are expanded already.
+    return f"ExecStart=\nExecStart={unit_file.quote(_literal(command))}\n"
+
+
+def _literal(words: t.Iterable[str]) -> list[str]:
+    """Words as a unit file has them; what looks like a variable or a specifier is meant literally."""
+    return [word.replace("$", "$$").replace("%", "%%") for word in words]
 
 
 # How often systemd is asked for the worker until it answers, and how long to wait between, in seconds.
@@ -290,8 +294,8 @@ def _closed_at_once(socket: str | None, node: str | None) -> str:
     """A socket that has to be made anew is closed at once, before systemd looks at who knocks. Who has come by then is served behind the start."""
     if not socket or not node or node == socket:
         return ""
-    words = [word.replace("$", "$$").replace("%", "%%") for word in ("/bin/mv", socket, node)]
-    return f"[Socket]\nExecStartPost={unit_file.quote(words)}\n"
+    commands = (["/bin/mkdir", "-p", "-m", "0700", os.path.dirname(node)], ["/bin/mv", socket, node])
+    return "[Socket]\n" + "".join(f"ExecStartPost={unit_file.quote(_literal(words))}\n" for words in commands)
 
 
 __all__ = (

@@ -61,10 +61,6 @@ class Context:
         """Of containers that come into view nobody knows who ran: their policies do."""
         return side is self.plan.after and (bool(self.plan.hides) or self.plan.effect == "start")
 
-    def _is_released(self) -> bool:
-        """Whether containers have been let loose: from there on the API is everybody's, also where a recovery goes on."""
-        return any(line["step"] == RELEASE for line in self.begun())
-
     def close(self, side: DaemonConfig) -> None:
         """Let nobody but us reach the daemon on one side, until the API is opened."""
         sockets = [one.path for one in side.addresses if one.scheme == "unix"]
@@ -79,9 +75,12 @@ class Context:
         if self.policies_act(side):
             # Containers start with it, and some of them mount the socket.
             self.service.gate.open()
-        elif self.service.is_held() and not self._is_released():
+        elif self.service.is_held():
             self.close(side)
         self.service.start(self.plan.ready_timeout)
+        if any(line["step"] == RELEASE for line in self.begun()):
+            # Containers have been let loose: the API is everybody's, also where a recovery goes on.
+            self.service.gate.open()
 
     def wait(self, id: str, done: t.Callable[[], t.Any], seconds: float, otherwise: str) -> None:
         """Wait until something is true.

@@ -127,6 +127,18 @@ def test_what_appears_while_it_is_closed_is_closed(gate, serve, path):
     assert answers(gate.path(path))
 
 
+def test_a_socket_whose_directory_comes_with_the_daemon(gate, serve, tmp_path):
+    """As by RuntimeDirectory= of its unit."""
+    path = tmp_path / "later" / "docker.sock"
+    gate.close([str(path)], [])
+    with gate.closing_at_once():
+        path.parent.mkdir()
+        serve(path)
+    assert answers(gate.path(str(path)))
+    gate.open()
+    assert answers(path)
+
+
 def test_it_is_closed_while_the_start_is_still_waited_for(gate, serve, path):
     gate.close([path], [])
     with gate.closing_at_once():

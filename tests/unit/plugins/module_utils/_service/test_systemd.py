@@ -141,7 +141,7 @@ def test_a_held_service_waits_for_its_socket(host, systemd, tmp_path, state, the
     systemd.hold(["dockerd"], socket=str(path))
     service, socket = (pathlib.Path(host.places.runtime_units, f"docker.{kind}.d", HOLD_DROP_IN).read_text() for kind in ("service", "socket"))
     assert values([service], "Unit", "ConditionPathExists") == [f"!{host.places.hold}", str(node)]
-    assert values([socket], "Socket", "ExecStartPost") == [f"/bin/mv {path} {node}"]
+    assert values([socket], "Socket", "ExecStartPost") == [f"/bin/mkdir -p -m 0700 {node.parent}", f"/bin/mv {path} {node}"]
     systemd.start(5)
     assert node.exists() == there
 

@@ -98,9 +98,12 @@ class Machine(Host):
         self.listener.listen()
         hold = files.read(os.path.join(self.places.runtime_units, "docker.socket.d", HOLD_DROP_IN)) or ""
         for command in unit_file.values([hold], "Socket", "ExecStartPost"):
-            program, *paths = command.split()
-            assert program == "/bin/mv"
-            os.rename(*paths)
+            program, *words = command.split()
+            if program == "/bin/mkdir":
+                os.makedirs(words[-1], 0o700, exist_ok=True)
+            else:
+                assert program == "/bin/mv"
+                os.rename(*words)
 
     def is_open(self):
         """Whether a client is let in."""
@@ -811,7 +814,8 @@ def test_what_somebody_has_stopped_since_the_release_is_not_started_once_more(wo
     assert it.machine.containers == {**CONTAINERS, "web": "exited"}
 
 
-def test_containers_that_were_let_loose_are_never_undone(world, monkeypatch):
+@pytest.mark.parametrize("died", [False, True])
+def test_containers_that_were_let_loose_are_never_undone(world, monkeypatch, died):
     """The process dies when they run again, and before anything else is noted; what they removed meanwhile is their business."""
     it = world("a restart")
     start_again = daemon.running_set.start_again
@@ -826,6 +830,10 @@ def test_containers_that_were_let_loose_are_never_undone(world, monkeypatch):
             it.run()
     it.machine.loses_image = True
     seen = looks_at_the_door(it)
+    if died:
+        it.machine.up = False
+        it.machine.listener.close()
+        it.machine.containers = dict.fromkeys(it.machine.containers, "exited")
     assert "An interrupted change was finished" in recover(it.machine)
     assert at(seen, "GET ") == {True}
     it.assert_whole(new=True)
