@@ -104,7 +104,7 @@ def test_no_client_is_answered_between_the_stop_and_the_release(host: t.Any) -> 
         host.check_output("rm /run/lab-asks")
     assert not result["failed"], result["msg"]
     lines = [json.loads(line) for line in host.file("/var/lib/drydock/dockerd/last/log.jsonl").content_string.splitlines() if line]
-    stop, release = (next(line["at"] for line in lines if (line["event"], line["step"]) == ("begin", step)) for step in ("stop", "release"))
+    stop, release = (next(line["at"] for line in lines if (line["event"], line["step"]) == one) for one in (("closed", "stop"), ("begin", "release")))
     answers = [(name, float(asked), float(at)) for name, asked, at in map(str.split, host.file("/run/lab-answers").content_string.splitlines())]
     assert {name for name, _asked, at in answers if at < stop} == {name for name, asked, _at in answers if asked > release} == {"unix", "tcp"}
     # A socket that dockerd makes itself is there for half a millisecond before it is closed.

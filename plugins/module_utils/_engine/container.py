@@ -15,6 +15,8 @@ from .api import Engine
 
 # The engine's zero time.
 _NEVER = "0001-01-01T00:00:00Z"
+# The label that a swarm gives to the container of each of its tasks.
+_TASK = "com.docker.swarm.task.id"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +30,7 @@ class Container:
     :param health: starting, healthy or unhealthy; empty without a health check.
     :param started_at: when it was last started, in the engine's own words; empty when it never was.
     :param tty: its output is one stream, as a terminal shows it.
+    :param swarm_task: a swarm made it, and replaces it as it likes.
     """
 
     id: str
@@ -44,11 +47,17 @@ class Container:
     health: str = ""
     started_at: str = ""
     tty: bool = False
+    swarm_task: bool = False
 
     @property
     def alive(self) -> bool:
-        """Whether it counts to the running set."""
+        """Whether it runs, or is about to."""
         return self.state in ("running", "paused", "restarting")
+
+    @property
+    def is_transient(self) -> bool:
+        """Whether it goes away without anybody's word: by itself at its end, or by the swarm's."""
+        return self.auto_remove or self.swarm_task
 
 
 def inspect_containers(engine: Engine, names: t.Container[str] | None = None) -> t.Iterator[dict[str, t.Any]]:
@@ -86,6 +95,7 @@ def to_container(raw: t.Mapping[str, t.Any]) -> Container:
         health=_health(state),
         started_at="" if state.get("StartedAt", _NEVER) == _NEVER else state["StartedAt"],
         tty=bool(raw["Config"].get("Tty")),
+        swarm_task=_TASK in (raw["Config"].get("Labels") or {}),
     )
 
 

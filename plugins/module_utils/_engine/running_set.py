@@ -36,6 +36,8 @@ def levels(wanted: t.Sequence[Container]) -> list[list[Container]]:
 def start_again(engine: Engine, wanted: t.Sequence[Container]) -> list[str]:
     """Start a running set side by side, pause what was paused; returns a sentence for each container that does not run.
 
+    One that somebody has removed meanwhile is not among them.
+
     A start keeps a CPU busy: too many of them at a time, and all containers are back as late as the last one.
     """
     failures: list[str] = []
@@ -53,8 +55,16 @@ def _start(engine: Engine, one: Container) -> str:
         if one.state == "paused" and now["Status"] != "paused":
             engine.post(f"/containers/{one.id}/pause")
     except EngineError as exc:
-        return f"Container {one.name} does not run again: {exc.sentence}"
+        return "" if _was_removed(engine, one) else f"Container {one.name} does not run again: {exc.sentence}"
     return ""
+
+
+def _was_removed(engine: Engine, one: Container) -> bool:
+    """Whether somebody removes it, or has removed it; a start may answer 404 for what the container needs, too."""
+    try:
+        return bool(engine.get(f"/containers/{one.id}/json")["State"]["Status"] == "removing")
+    except EngineError as exc:
+        return exc.status == 404
 
 
 __all__ = (

@@ -35,17 +35,22 @@ def rewrite(config: dict[str, t.Any], root: str) -> bool:
     return json.dumps(config) != before
 
 
-def rewrite_all(root: str) -> int:
-    """Rewrite every container's file below a root that no daemon uses yet; returns how many changed."""
-    count = 0
+def rewrite_all(root: str) -> list[str]:
+    """Rewrite every container's file below a root that no daemon uses now; returns the words about each that cannot be.
+
+    It may be of a container that the daemon cannot read either, and starts without: that is no reason to fail.
+    """
+    words = []
     pattern = os.path.join("containers", "*", "config.v2.json")
     # With userns-remap everything lies one level deeper, in UID.GID.
     for path in glob.glob(os.path.join(glob.escape(root), pattern)) + glob.glob(os.path.join(glob.escape(root), "*.*", pattern)):
-        config = json.loads(files.read(path) or "{}")
-        if rewrite(config, os.path.dirname(os.path.dirname(os.path.dirname(path)))):
-            files.write(path, json.dumps(config, ensure_ascii=False, separators=(",", ":")))
-            count += 1
-    return count
+        try:
+            config = json.loads(files.read(path) or "{}")
+            if rewrite(config, os.path.dirname(os.path.dirname(os.path.dirname(path)))):
+                files.write(path, json.dumps(config, ensure_ascii=False, separators=(",", ":")))
+        except (OSError, ValueError, AttributeError, TypeError) as exc:
+            words.append(f"The paths in {path} stay as they are, since it cannot be read or written: {exc}.")
+    return words
 
 
 __all__ = (

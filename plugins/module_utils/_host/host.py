@@ -52,6 +52,7 @@ class Places:
     held: str = "/run/drydock-dockerd.held"
     stopping: str = "/run/drydock-dockerd.stopping"
     booted: str = "/run/drydock-dockerd.booted"
+    old_daemon_json: str = "/run/drydock-dockerd.daemon.json"
     confirm: str = "/run/drydock-dockerd.confirm"
     gate: str = "/run/drydock-dockerd.gate"
     fstab: str = "/etc/fstab"

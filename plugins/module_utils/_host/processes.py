@@ -7,8 +7,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
+import typing as t
 
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
@@ -48,10 +50,36 @@ def command_line(pid: int | str) -> list[str]:
         return []
 
 
+def processes() -> list[str]:
+    """The ids of all that run."""
+    return [name for name in os.listdir("/proc") if name.isdigit()]
+
+
+def open_files(pid: int | str, top: str) -> t.Iterator[tuple[str, bool]]:
+    """The paths below a directory that a process has open, and whether to write; those that may be looked at.
+
+    Processes end and files are closed meanwhile, and into some processes not even root may look.
+    """
+    with contextlib.suppress(OSError):
+        for fd in os.listdir(f"/proc/{pid}/fd"):
+            with contextlib.suppress(OSError):
+                path = os.readlink(f"/proc/{pid}/fd/{fd}")
+                if path.startswith(top + "/"):
+                    yield path, _is_written(pid, fd)
+
+
+def _is_written(pid: int | str, fd: str) -> bool:
+    with open(f"/proc/{pid}/fdinfo/{fd}", encoding="ascii") as stream:
+        flags = next((line for line in stream if line.startswith("flags:")), "flags: 0")
+    return bool(int(flags.split()[1], 8) & (os.O_WRONLY | os.O_RDWR))
+
+
 __all__ = (
     "began_at",
     "boot_id",
     "command_line",
+    "open_files",
     "process_fields",
     "process_identity",
+    "processes",
 )

@@ -19,6 +19,7 @@ from .._engine.api import Engine
 from .._engine.certificates import certificates_in_force, changed_certificates, checksums
 from .._engine.daemon_json import Owners
 from .._engine.inventory import Inventory, take_inventory
+from .._engine.on_disk import uses_containerd_store
 from .._errors import DrydockError
 from .._host import files
 from .._host.host import Host
@@ -44,6 +45,7 @@ class State:
     :param certificates_now: as they are now.
     :param newer: files of others that were changed after the daemon's process began, and
     :param rewritten: after our last run.
+    :param digests: a checksum of daemon.json, and of the unit and others' drop-ins each.
     :param systemd_socket: the path that docker.socket listens on, None where there is no such unit, and
     :param socket_unit: the unit.
     :param process: of the running daemon, what no other process is mistaken for; empty when it is down.
@@ -74,6 +76,7 @@ class State:
     socket_unit: t.Optional[Unit] = None
     newer: t.Tuple[str, ...] = ()
     rewritten: t.Tuple[str, ...] = ()
+    digests: t.Dict[str, str] = dataclasses.field(default_factory=dict)
     process: str = ""
     certificates_now: t.Dict[str, str] = dataclasses.field(default_factory=dict)
     default_root_unused: bool = False
@@ -119,9 +122,14 @@ class State:
         return there is not None and self.is_unused and not (there.pid or self.containerd_marker) and self.containerd_root_unused
 
     @property
+    def is_swarm_manager(self) -> bool:
+        """Whether the host is a manager of a swarm."""
+        return bool((self.info.get("Swarm") or {}).get("ControlAvailable"))
+
+    @property
     def snapshotter(self) -> bool:
         """Whether images lie in containerd's store and not below the data root."""
-        return any("io.containerd.snapshotter" in " ".join(pair) for pair in self.info.get("DriverStatus") or [])
+        return uses_containerd_store(self.info)
 
     def effective(self, settings: t.Mapping[str, t.Any], drop_ins: t.Mapping[str, str]) -> dict[str, t.Any]:
         """What dockerd would get with this file and these drop-ins of ours."""
@@ -213,6 +221,7 @@ def observe(host: Host) -> State:
         match = re.search(r"version ([^,\s]+)", host.must(unit.effective(unit.ours)[0], "--version").out)
         version = match[1] if match else ""
     watched = [host.places.daemon_json, *unit.texts]
+    digests = {host.places.daemon_json: files.digest(host.places.daemon_json), **unit.digests}
     containerd = observe_containerd(host, service, _names_in(names, CONTAINERD))
     return State(
         engine_version=version,
@@ -237,6 +246,7 @@ def observe(host: Host) -> State:
         certificates=certificates_in_force(pid, notes.verified, in_force),
         newer=_newer(pid, notes.verified.get("process") == process, host.places.daemon_json, watched),
         rewritten=tuple(sorted(path for path in {*watched, *notes.files} if notes.files and files.digest(path) != notes.files.get(path, ""))),
+        digests=digests,
         socket_unit=service.read_if_there(SOCKET, _names_in(names, SOCKET)) if systemd_socket else None,
         process=process,
         certificates_now=checksums(in_force) if pid else {},

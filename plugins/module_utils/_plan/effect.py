@@ -27,7 +27,8 @@ def effect_of(
     if not state.pid:
         first = state.is_unused and request.state == "relocated" and request.restart != "never"
         return ("start", ["the first start"]) if first else ("none", [])
-    keys = differing_keys(state, before, after)
+    # Whoever has written another root did not put it into force, and nobody does that for him: only a move changes the root.
+    keys = [key for key in differing_keys(state, before, after) if moving or key != "data-root"]
     why = [f"{key}: {json.dumps(before.get(key))} -> {json.dumps(after.get(key))}" for key in keys]
     ours, asked = state.unit.ours, drop_ins_of_docker(drop_ins)
     why += [f"drop-in {name}" for name in sorted({*ours, *asked}) if unit_file.needs_restart(ours.get(name), asked.get(name))]

@@ -130,6 +130,8 @@ class Plan:
     :param hides: keys with the values by which the images and containers that are there, if any, disappear from view, and others may appear.
     :param unit_files: the unit and the drop-ins of others.
     :param packages: of the engine, that change their version in the outage.
+    :param seen: daemon.json, and the unit and others' drop-ins as the plan was made for, a checksum each.
+    :param swarm_manager: the host was a manager of a swarm then.
     """
 
     files: t.Tuple[FileChange, ...]
@@ -155,6 +157,8 @@ class Plan:
     hides: t.Tuple[t.Tuple[str, str], ...] = ()
     unit_files: t.Tuple[str, ...] = ()
     packages: t.Optional[Upgrade] = None
+    seen: t.Dict[str, str] = dataclasses.field(default_factory=dict)
+    swarm_manager: bool = False
 
     @property
     def moves(self) -> list[Move]:
@@ -177,8 +181,13 @@ class Plan:
         return any(change.path.endswith(".conf") for change in self.files)
 
     def to_data(self) -> dict[str, t.Any]:
-        """The form that the journal keeps."""
-        return dataclasses.asdict(self)
+        """The form that the journal keeps, but for `surroundings`: release 0.1.0 takes a plan with the fields that it knows, and no others."""
+        return {key: value for key, value in dataclasses.asdict(self).items() if key not in self.surroundings}
+
+    @property
+    def surroundings(self) -> dict[str, t.Any]:
+        """What it was made for and others may change meanwhile, as the journal notes it."""
+        return {"seen": self.seen, "swarm_manager": self.swarm_manager}
 
     @classmethod
     def from_data(cls, data: dict[str, t.Any]) -> Plan:

@@ -96,6 +96,8 @@ def make_plan(state: State, request: Request, paths: Paths, units_directory: str
         confirm_timeout=request.confirm_timeout,
         hides=tuple(hidden_by(state, before, after)),
         unit_files=tuple(state.unit.texts),
+        seen=state.digests,
+        swarm_manager=state.is_swarm_manager,
         prepares=() if cuts_over else tuple(move for move in moves.values() if not move.rename),
         doomed=doomed,
         history=tuple(dataclasses.replace(one, kept="") if one.kept in removed else one for one in state.history),

@@ -18,7 +18,7 @@ from .._plan.plan import Plan
 from .._plan.planner import drop_in_problems
 from .._plan.request import Request
 from .addresses import address_findings, socket_findings
-from .configuration import flag_findings, hidden_data_findings, key_findings, owner_findings, plugin_findings, validate
+from .configuration import flag_findings, hidden_data_findings, key_findings, owner_findings, plugin_findings, root_findings, validate
 from .finding import ERROR, WARNING, Finding, Forecast
 from .move import move_findings
 from .space import room_findings, space_findings
@@ -37,6 +37,7 @@ def preflight(
     findings += list(plugin_findings(state, plan))
     findings += list(flag_findings(state, plan))
     findings += list(hidden_data_findings(state, plan, request))
+    findings += list(root_findings(state, plan))
     forecast = None
     for path, what in ((request.path, "Data root"), (request.containerd_path, "Root of containerd")):
         if path:

@@ -15,7 +15,7 @@ from .._engine import options
 from .._engine.certificates import certificate_files
 from .._host import files
 from .._host.host import Host
-from .._observe.state import State
+from .._observe.state import DEFAULT_DATA_ROOT, State
 from .._plan.effect import has_its_plugins
 from .._plan.plan import Plan
 from .._plan.request import Request
@@ -91,6 +91,18 @@ def hidden_data_findings(state: State, plan: Plan, request: Request) -> t.Iterat
         )
 
 
+def root_findings(state: State, plan: Plan) -> t.Iterator[Finding]:
+    """A data root that waits in the files for the next start: only a move may start the daemon on another root than the one in force."""
+    wanted = str(plan.after.settings.get("data-root") or DEFAULT_DATA_ROOT)
+    if plan.move or not state.pid or os.path.realpath(wanted) == os.path.realpath(state.data_root):
+        return
+    where = "daemon.json says" if "data-root" in state.daemon_json else "the daemon's command says"
+    says = f"{where} data-root {wanted}" if "data-root" in plan.after.settings else f"no file says so, which means {wanted}"
+    sentence = f"The running daemon uses the data root {state.data_root}, and {says}: a restart would start it there, without its data."
+    hint = f'Write "data-root": "{state.data_root}" into daemon.json, and nothing is lost; to move the data, ask for the move after that.'
+    yield Finding("root-pending", ERROR if plan.effect == "restart" else WARNING, sentence, hint)
+
+
 def validate(host: Host, state: State, plan: Plan, check_mode: bool) -> t.Iterator[Finding]:
     """Let dockerd itself judge the new configuration, where it can (23.0 and newer)."""
     if state.version < (23, 0) or not plan.files:
@@ -115,5 +127,6 @@ __all__ = (
     "key_findings",
     "owner_findings",
     "plugin_findings",
+    "root_findings",
     "validate",
 )

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import shutil
 import typing as t
 
 from .._copy.listing import list_tree, totals
+from .._engine.on_disk import is_containerds_mount, is_dockers_mount
 from .._errors import format_bytes
 from .._host import files
 from .._host.host import Host
 from .._host.mounts import is_below, points_below
-from .._host.processes import process_fields
+from .._host.processes import open_files, process_fields
 from .._observe.state import State
 from .._plan.plan import CONTAINERD_ROOT, Move
 from .._plan.request import Request
@@ -28,9 +28,6 @@ from .finding import ERROR, WARNING, Finding
 from .target import place_findings
 
 _PLAIN_DRIVERS = frozenset({"overlay2", "overlay", "vfs", "fuse-overlayfs", "aufs", "overlayfs", "native"})
-# What dockerd itself mounts below its root while containers run, volumes aside; with userns-remap all of it lies in UID.GID.
-_DOCKERS_OWN = re.compile(r"(\d+\.\d+/)?(overlay2|overlay|fuse-overlayfs|aufs|btrfs|zfs|vfs|rootfs|containers|plugins|buildkit|containerd)/")
-_CONTAINERDS_OWN = re.compile(r"(io\.containerd\.[a-z0-9.]+|tmpmounts)/")
 
 
 def move_findings(host: Host, state: State, moves: t.Sequence[Move], request: Request) -> t.Iterator[Finding]:
@@ -55,7 +52,7 @@ def move_findings(host: Host, state: State, moves: t.Sequence[Move], request: Re
     driver = state.info.get("Driver", "")
     if driver not in _PLAIN_DRIVERS:
         yield Finding("storage-driver", ERROR, f"Storage driver '{driver}' does not keep its data in plain files.", "It cannot be moved by copying.")
-    if (state.info.get("Swarm") or {}).get("ControlAvailable") and not request.allow_swarm_manager:
+    if state.is_swarm_manager and not request.allow_swarm_manager:
         yield Finding(
             "swarm-manager",
             ERROR,
@@ -114,7 +111,7 @@ def _reader_findings(state: State, move: Move) -> t.Iterator[Finding]:
     """
     daemons = {state.pid, state.containerd.pid if state.containerd else 0} - {0}
     for pid in (name for name in os.listdir("/proc") if name.isdigit() and not daemons & {int(name), _parent_of(name)}):
-        below = sorted(name for name in _open_files(pid) if name.startswith(move.source + "/"))
+        below = sorted(name for name, _is_written in open_files(pid, move.source))
         if below:
             command = (files.read(f"/proc/{pid}/comm") or "?").strip()
             yield Finding(
@@ -131,20 +128,8 @@ def _parent_of(pid: str) -> int:
     return 0
 
 
-def _open_files(pid: str) -> t.Iterator[str]:
-    # Processes end and files are closed meanwhile, and into some processes not even root may look.
-    with contextlib.suppress(OSError):
-        for fd in os.listdir(f"/proc/{pid}/fd"):
-            with contextlib.suppress(OSError):
-                yield os.readlink(f"/proc/{pid}/fd/{fd}")
-
-
 def _is_dockers(path: str, move: Move, state: State) -> bool:
-    """Whether the daemon mounted this path below its root: dockerd does so for layers, and for volumes that name a device."""
-    if move.tree == CONTAINERD_ROOT:
-        return bool(_CONTAINERDS_OWN.match(path))
-    volume = re.fullmatch(r"(?:\d+\.\d+/)?volumes/([^/]+)/_data", path)
-    return volume[1] in state.device_volumes if volume else bool(_DOCKERS_OWN.match(path))
+    return is_containerds_mount(path) if move.tree == CONTAINERD_ROOT else is_dockers_mount(path, state.device_volumes)
 
 
 __all__ = ("move_findings",)

@@ -47,7 +47,7 @@ def space_findings(host: Host, moves: t.Sequence[Move]) -> tuple[Forecast, list[
         trusted = kept[1] if kept else {}
         left += totals({path: one for path, one in now.items() if trusted.get(path) != one})
         # Of old data that are taken back a part may lie at its place already.
-        copies = [totals(list_tree(path)) for path in {move.base, move.target} if os.path.isdir(path)]
+        copies = [totals(list_tree(path)) for path in dict.fromkeys((move.base, move.target)) if os.path.isdir(path)]
         copied = sum(copies, Totals(0, 0))
         need = Totals(int(tree.bytes * (1 + _MARGIN_SHARE)) + _MARGIN_BYTES - copied.bytes, int(tree.files * (1 + _MARGIN_SHARE)) - copied.files)
         device = os.stat(nearest_directory(move.target)).st_dev

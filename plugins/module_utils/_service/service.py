@@ -74,6 +74,10 @@ class Service(abc.ABC):
     def mounts_at_boot(self, point: str) -> bool:
         """Whether a boot brings back what is mounted on a path without a line in /etc/fstab."""
 
+    @abc.abstractmethod
+    def dependents(self) -> list[str]:
+        """The services that go down with the daemon and do not come back with it, those that run."""
+
     # Guarding and holding --------------------------------------------------------------------------------------
 
     @abc.abstractmethod
@@ -109,6 +113,14 @@ class Service(abc.ABC):
         """Take the hold away and open the API; the daemon goes on as it runs."""
 
     # Acting ----------------------------------------------------------------------------------------------------
+
+    @abc.abstractmethod
+    def stop_dependents(self, names: t.Sequence[str]) -> None:
+        """Stop what depends on the daemon in front of it: what that does at its end may need the daemon."""
+
+    @abc.abstractmethod
+    def start_dependents(self, names: t.Sequence[str]) -> list[str]:
+        """Start what depends on the daemon again; returns a sentence for each that does not run."""
 
     @abc.abstractmethod
     def stop(self, keep_socket: bool = False) -> None:

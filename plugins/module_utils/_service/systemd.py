@@ -41,6 +41,10 @@ def _literal(words: t.Iterable[str]) -> list[str]:
     return [word.replace("$", "$$").replace("%", "%%") for word in words]
 
 
+# By which a unit goes down with another one (systemd.unit(5)).
+_DEPENDS = ("RequiredBy", "BoundBy", "ConsistsOf")
+# How long the units that depend on the daemon may take to start, in seconds.
+_DEPENDENTS_SECONDS = 300
 # How often systemd is asked for the worker until it answers, and how long to wait between, in seconds.
 _ATTEMPTS, _PAUSE = 5, 2.0
 
@@ -87,6 +91,18 @@ class Systemd(Service):
         shown = self.show(SOCKET, "Listen", "LoadState")
         match = re.search(r"(/\S+) \(Stream\)", shown.get("Listen", ""))
         return match[1] if match and shown["LoadState"] == "loaded" else None
+
+    def dependents(self) -> list[str]:
+        """Units that require, bind to or are part of ours, and those that do so of them: systemd stops them with ours, and no start brings them back."""
+        ours = self.units()
+        found: list[str] = []
+        ahead = list(ours)
+        while ahead:
+            shown = self.show(ahead.pop(), *_DEPENDS)
+            new = sorted({name for one in _DEPENDS for name in shown.get(one, "").split()} - {*ours, *found})
+            found += new
+            ahead += new
+        return [name for name in found if self.show(name, "ActiveState").get("ActiveState") in ("active", "activating", "reloading")]
 
     def read(self, our_names: t.Container[str]) -> Unit:
         """Read docker.service and its drop-ins from their files.
@@ -203,6 +219,24 @@ ExecStart={command}
 
     def _hold_path(self, unit: str) -> str:
         return os.path.join(self.host.places.runtime_units, unit + ".d", HOLD_DROP_IN)
+
+    def stop_dependents(self, names: t.Sequence[str]) -> None:
+        """What fails there is not ours: the daemon's own stop takes them down with it."""
+        if names:
+            self.host.run("systemctl", "stop", *names, timeout=None)
+
+    def start_dependents(self, names: t.Sequence[str]) -> list[str]:
+        """Start them again; returns a sentence for each that does not run."""
+        if not names:
+            return []
+        self.host.run("systemctl", "start", *names, timeout=_DEPENDENTS_SECONDS)
+        shown = {name: self.show(name, "ActiveState", "Type") for name in names}
+        return [
+            f"Unit {name}, which depends on the daemon, does not run again: it is {one['ActiveState']}."
+            for name, one in shown.items()
+            # A oneshot has done its work.
+            if one["ActiveState"] == "failed" or (one["ActiveState"] == "inactive" and one["Type"] != "oneshot")
+        ]
 
     def stop(self, keep_socket: bool = False) -> None:
         """Stop socket and service in one job that nobody can cancel; systemd stops containerd behind them, as they start behind it.

@@ -167,6 +167,10 @@ class SysV(Service):
         """Only /etc/fstab brings a mount back here."""
         return False
 
+    def dependents(self) -> list[str]:
+        """Scripts know nothing of each other."""
+        return []
+
     # Holding ---------------------------------------------------------------------------------------------------
 
     def guard_boot(self, command: str, journal: str) -> None:
@@ -230,6 +234,13 @@ class SysV(Service):
         """There are no units: the file is read at each call."""
 
     # Stopping and starting -------------------------------------------------------------------------------------
+
+    def stop_dependents(self, names: t.Sequence[str]) -> None:
+        """There are none."""
+
+    def start_dependents(self, names: t.Sequence[str]) -> list[str]:
+        """There are none."""
+        return []
 
     def stop(self, keep_socket: bool = False) -> None:
         """Ask dockerd to end and wait as long as its containers take. (The script's own stop kills it after ten seconds.)

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import os
 import typing as t
 
@@ -58,6 +59,12 @@ class Unit:
             if written in value:
                 return f"variable {name}"
         return self.fragment
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """A checksum of what each file of others says, and of the variables, by a name for people: by these a later look knows whether anybody changed any."""
+        variables = {f"The environment of {os.path.basename(self.fragment)}": repr(sorted(self.environment.items()))}
+        return {name: hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest() for name, text in {**self.texts, **variables}.items()}
 
     def changes(self, directory: str, drop_ins: t.Mapping[str, str]) -> t.Iterator[tuple[str, str | None, str | None]]:
         """The files that have to change for these drop-ins of ours: path, text now, text then; None is no file."""

@@ -58,8 +58,10 @@ class Journal:
         """Whether the transaction has passed its commit point."""
         return os.path.exists(os.path.join(self.directory, "COMMIT"))
 
-    def create(self, plan: dict[str, t.Any]) -> None:
+    def create(self, plan: dict[str, t.Any], surroundings: t.Optional[dict[str, t.Any]] = None) -> None:
         """Reserve the space until the journal is closed, then write the plan.
+
+        :param surroundings: what the plan was made for.
 
         :raises DrydockError: no space for the journal.
         """
@@ -84,6 +86,8 @@ class Journal:
                 "Free that much and run again.",
             ) from exc
         files.write(self._format, str(FORMAT), 0o600)
+        if surroundings:
+            self.note("planned", "", **surroundings)
         files.write(self._plan_file, json.dumps(plan), 0o600)
 
     @property
@@ -176,9 +180,16 @@ class Journal:
         last = os.path.join(self._host.places.state_dir, "last")
         shutil.rmtree(last, ignore_errors=True)
         files.remove(self._reserve)
-        os.rename(self.directory, last)
+        try:
+            os.rename(self.directory, last)
+        except OSError:
+            # Somebody keeps the one before it, be it by an immutable file: that must not keep this one open.
+            last = f"{last}-{self._host.now():.0f}"
+            os.rename(self.directory, last)
         files.sync_directory(self._host.places.state_dir)
-        service_of(self._host).unguard_boot()
+        # What stays of it does nothing without an open journal.
+        with contextlib.suppress(OSError):
+            service_of(self._host).unguard_boot()
         return last
 
 

@@ -8,18 +8,20 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
+import typing as t
 
 from .._copy.copier import Copier
 from .._engine import running_set
 from .._engine.api import Engine
 from .._engine.container import Container
 from .._engine.inventory import Inventory
-from .._errors import CommandFailed, DrydockError, unexpected, wrapping
+from .._errors import CommandFailed, DrydockError, EngineError, unexpected, wrapping
 from .._host import files
 from .._host.host import Host
-from .._host.processes import command_line
-from .._plan.order import COMMIT, PROVE, RELEASE, steps_of
+from .._host.processes import command_line, open_files
+from .._plan.order import COMMIT, FINISH, PROVE, RELEASE, steps_of
 from .._plan.plan import DATA_ROOT, Move, Plan
 from .._service.containerd import containerd_root
 from .._service.detect import service_of
@@ -31,19 +33,26 @@ from .steps.copy import final_copy
 from .steps.prove import prove
 from .steps.roots import rename
 from .steps.table import step_of
-from .verified import record_verified
 
 
 def recover(host: Host) -> str | None:
     """Undo or finish what an interrupted run left open; returns a sentence about it, None where there was nothing.
 
-    :raises DrydockError: it could not be recovered.
+    What cannot be recovered is given up, with the daemon as it comes up: the same attempt in each later run would be an outage each.
+
+    :raises DrydockError: another release has to do it, which wrote the journal; or the daemon is down.
     """
     journal = Journal(host)
     if not journal.is_open:
         return None
     with files.making_room(journal.make_room):
-        return _recovered(Transaction(host, Plan.from_data(journal.plan()), journal))
+        transaction = Transaction(host, Plan.from_data(journal.plan()), journal)
+        # Another release's steps are known to be so before anything is done.
+        transaction.begun()
+        try:
+            return _recovered(transaction)
+        except Exception as exc:
+            return f"An interrupted change could not be recovered: {unexpected(exc).sentence} {abandon(host)}"
 
 
 def _recovered(transaction: Transaction) -> str:
@@ -52,7 +61,7 @@ def _recovered(transaction: Transaction) -> str:
         # The hold lies in /run: as long as it is there, no boot has let containers write, and undoing still loses nothing.
         undoable = transaction.context.service.is_held() and transaction.is_undoable
         try:
-            return roll_forward(transaction, compare=undoable)
+            return roll_forward(transaction, undoable)
         except Exception:
             if not undoable:
                 raise
@@ -73,6 +82,8 @@ def undo_at_boot(host: Host) -> str | None:
         transaction.undo_files()
         with contextlib.suppress(CommandFailed):
             transaction.context.service.reload_units()
+        for difference in transaction.context.differences:
+            host.say(difference)
         return transaction.close()
 
 
@@ -85,24 +96,47 @@ def has_to_roll_forward(context: Context) -> bool:
     return any(_is_in_use(context, move) for move in context.plan.moves)
 
 
-def roll_forward(transaction: Transaction, compare: bool) -> str:
+def roll_forward(transaction: Transaction, undoable: bool) -> str:
     """Finish a transaction that was interrupted behind its commit point: from there on the new state is the truth.
 
-    :param compare: whether the daemon must have all that it had; after a boot, what was removed since is the users' business.
+    :param undoable: it can still be undone without a loss. After a boot it cannot: what was removed since is the users' business, and what fails is
+        a difference, with which the journal is closed as well.
+    :raises Exception: it is to be undone.
     """
     context, plan = transaction.context, transaction.plan
-    if not context.journal.committed:
-        _commit_late(context)
     done = {line["step"] for line in context.journal.lines() if line["event"] == "done"}
     steps = steps_of(plan)
-    for text in steps[steps.index(COMMIT) + 1 :]:
-        step = step_of(context, text)
-        if text == PROVE:
-            prove(context, plan.after, compare)
-        elif step.repeatable or text not in done:
-            context.do(step)
-    record_verified(transaction.host, plan, context.outcome)
-    return " ".join([f"An interrupted change was finished (evidence: {transaction.close()}).", *context.outcome.failures, *context.outcome.remarks])
+    ahead = [text for text in steps[steps.index(COMMIT) + 1 :] if text not in done or step_of(context, text).repeatable]
+    proved = _forward(transaction, undoable, None if context.journal.committed else functools.partial(_commit_late, context))
+    for text in ahead:
+        # The old root stays where it is, until it is known that nobody needs it.
+        if text != FINISH or proved:
+            proved &= _forward(transaction, undoable, functools.partial(_again, context, text, undoable))
+    if proved:
+        transaction.keep_records()
+    words = [*context.outcome.failures, *context.outcome.remarks, *transaction.told_differences()]
+    return " ".join([f"An interrupted change was finished (evidence: {transaction.close()}).", *words])
+
+
+def _forward(transaction: Transaction, undoable: bool, work: t.Optional[t.Callable[[], None]]) -> bool:
+    """Do one piece; where it fails and cannot be undone, the daemon comes up with what is there. Says whether it was done."""
+    try:
+        if work:
+            work()
+        return True
+    except Exception as exc:
+        if undoable:
+            raise
+        transaction.context.differences.append(unexpected(exc).sentence.rstrip("."))
+        transaction.come_up(transaction.plan.after, with_containers=False)
+        return False
+
+
+def _again(context: Context, text: str, compare: bool) -> None:
+    if text == PROVE:
+        prove(context, context.plan.after, compare)
+    else:
+        context.do(step_of(context, text))
 
 
 def _commit_late(context: Context) -> None:
@@ -122,11 +156,16 @@ def _commit_late(context: Context) -> None:
 
 def _is_in_use(context: Context, move: Move) -> bool:
     """Whether the running daemon works on the new root, be it by the link that a rename leaves."""
+    target = os.path.realpath(move.target)
     if move.tree == DATA_ROOT:
-        root = str(context.engine(context.plan.before).get("/info")["DockerRootDir"])
-        return os.path.realpath(move.target) in (root, os.path.dirname(root))
+        try:
+            root = str(context.engine(context.plan.before).get("/info")["DockerRootDir"])
+        except EngineError:
+            # It may be on its way up, or down: what it has open tells, too.
+            return any(True for _open in open_files(context.service.main_pid(), target))
+        return target in (root, os.path.dirname(root))
     command = command_line(context.service.main_pid(CONTAINERD))
-    return bool(command) and os.path.realpath(containerd_root(context.host, command)) == os.path.realpath(move.target)
+    return bool(command) and os.path.realpath(containerd_root(context.host, command)) == target
 
 
 def _catch_up(context: Context, move: Move) -> None:

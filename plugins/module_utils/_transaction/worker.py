@@ -46,7 +46,7 @@ def perform(host: Host, plan: Plan, planned: dict[str, t.Any], run_id: str, prev
     """
     journal = Journal(host)
     with files.making_room(journal.make_room):
-        journal.create(plan.to_data())
+        journal.create(plan.to_data(), plan.surroundings)
         program = make_program(worker_main.__name__)
         files.retry_when_full(lambda: write_program(host.places.program, program))
         journal.guard_boot(f"{' '.join(host.places.worker_command)} boot")

@@ -14,6 +14,7 @@ import typing as t
 
 from ..._copy.copier import Copier
 from ..._engine.api import Engine
+from ..._engine.container import Container, inspect_containers, to_container
 from ..._engine.inventory import Inventory
 from ..._errors import DrydockError, EngineError
 from ..._host import files
@@ -32,6 +33,8 @@ class Context:
 
     :param stopped_at: when the daemon was stopped, by the clock of time.monotonic; None where this process did not stop it.
     :param copiers: of each tree that is copied.
+    :param differences: sentences about what an undo leaves different from what was there before.
+    :param is_rewritten: an undo has put something back that a daemon which runs has not read.
     """
 
     host: Host
@@ -40,6 +43,8 @@ class Context:
     outcome: Outcome = dataclasses.field(default_factory=Outcome)
     stopped_at: t.Optional[float] = None
     copiers: t.Dict[str, Copier] = dataclasses.field(default_factory=dict)
+    differences: t.List[str] = dataclasses.field(default_factory=list)
+    is_rewritten: bool = False
     service: Service = dataclasses.field(init=False)
 
     def __post_init__(self) -> None:
@@ -51,11 +56,16 @@ class Context:
 
     def inventory(self) -> Inventory:
         """What the daemon had when it was stopped; nothing where it was not."""
-        return next((Inventory.from_data(line["inventory"]) for line in self.journal.lines() if "inventory" in line), Inventory({}, {}, (), {}))
+        noted = self.noted("inventory")
+        return Inventory.from_data(noted) if noted else Inventory({}, {}, (), {})
 
-    def hold(self, side: DaemonConfig) -> None:
-        """Hold the daemon, its next start with the command of one side."""
-        self.service.hold(side.command, side.containerd, side.systemd_socket, self.policies_act(side))
+    def noted(self, key: str) -> t.Any:
+        """What the journal says last under a key; None where it says nothing."""
+        return next((line[key] for line in reversed(self.journal.lines()) if key in line), None)
+
+    def hold(self, side: DaemonConfig, command: t.Sequence[str] = ()) -> None:
+        """Hold the daemon, its next start with the command of one side, or with this one."""
+        self.service.hold(command or side.command, side.containerd, side.systemd_socket, self.policies_act(side))
 
     def policies_act(self, side: DaemonConfig) -> bool:
         """Of containers that come into view nobody knows who ran: their policies do."""
@@ -66,6 +76,39 @@ class Context:
         sockets = [one.path for one in side.addresses if one.scheme == "unix"]
         ports = [one.port for one in side.addresses if one.scheme == "tcp"]
         self.service.gate.close([*sockets, *([side.systemd_socket] if side.systemd_socket else [])], ports)
+
+    def open(self) -> list[str]:
+        """Let everybody reach the daemon again; returns the words about a way that stays closed, which keeps no container from starting."""
+        try:
+            self.service.gate.open()
+        except DrydockError as exc:
+            return [exc.sentence]
+        return []
+
+    def live_restore_text(self, path: str) -> str | None:
+        """What the hold has written into daemon.json; None of another file, or where it wrote nothing."""
+        return self.noted("live_restore_text") if path == self.host.places.daemon_json else None
+
+    def put_back(self, path: str, before: str | None, after: str | None) -> None:
+        """Bring a file back to what it was before the change, where it is still what the change has made of it: others' words stay."""
+        now = files.read(path)
+        if now == before:
+            return
+        if now not in (after, self.live_restore_text(path)):
+            self.differences.append(f"{path} was changed by somebody else since, and stays as it is")
+            return
+        files.put(path, before)
+        self.is_rewritten = True
+
+    def running_set(self, engine: Engine) -> list[Container]:
+        """The containers that ran at the moment of the stop, as the events up to it tell; one that came behind the inventory the daemon knows."""
+        inventory = self.inventory()
+        known = {one.id: one for one in inventory.running_set()}
+        ran = self.noted("ran")
+        ids = [*(known if ran is None else ran), *(self.noted("also_ran") or ())]
+        others = {str(raw["Id"]): to_container(raw) for raw in inspect_containers(engine)} if set(ids) - set(known) else {}
+        found = [known.get(id) or others.get(id) for id in dict.fromkeys(ids)]
+        return [one for one in found if one and not one.is_transient]
 
     def start(self, side: DaemonConfig, other: DaemonConfig) -> None:
         """Start the daemon on one side, closed as long as it is held."""

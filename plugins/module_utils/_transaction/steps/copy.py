@@ -8,11 +8,13 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import errno
 import os
 import time
 import typing as t
 
+from ..._copy import kept_roots
 from ..._copy.copier import Copier, full_disk
 from ..._copy.listing import COPY_MARK, Totals
 from ..._engine.addresses import plain_tcp
@@ -44,6 +46,15 @@ class WarmCopy(Step):
         for move in self.plan.copies:
             if move.verify == "checksum":
                 self.context.copiers[move.tree].compare_contents()
+
+    def undo(self, line: dict[str, t.Any]) -> str:
+        """Others may have made something on a new root that is given up: then it is no copy to go on with, and is kept."""
+        done = self.context.noted("deeds")
+        for move in self.plan.copies if done else ():
+            if os.path.exists(os.path.join(move.target, COPY_MARK)):
+                kept = kept_roots.keep_copy(move.target, datetime.datetime.fromtimestamp(self.host.now()).strftime("%Y%m%dT%H%M%S"))
+                self.context.differences.append(f"what others did on the new {move.what} before it was given up is kept in {kept}: {', '.join(done)}")
+        return ""
 
     def _begin(self, move: Move) -> Copier:
         files.make_directories(move.target, 0o711)
@@ -113,12 +124,12 @@ def final_copy(context: Context, move: Move, copier: Copier) -> None:
 
     :raises DrydockError: a container outlived the stop, or the copy differs from the source.
     """
-    nothing_left_alive(context, move.source)
+    nothing_left_alive(context, move)
     sent = copier.final_pass()
     if move.verify == "checksum":
         copier.compare_contents(path for path in copier.copied if path not in copier.trusted)
     context.host.say(f"final copy of the {move.what}: {format_bytes(sent.bytes)} in {sent.files:,} files")
-    rewrite_paths(move, move.target)
+    context.outcome.remarks += rewrite_paths(move, move.target)
     mark(move, move.target)
     copier.sync(move.target)
 

@@ -11,11 +11,14 @@ import time
 import typing as t
 
 from ..._engine import daemon_json, running_set
+from ..._engine.events import EventStream, deeds, running_after, taken
 from ..._engine.inventory import take_inventory
+from ..._errors import EngineError
 from ..._host import files
-from ..._plan.order import HOLD, RELEASE, RELOAD, RELOAD_UNITS, RELOADING, REMOVE, START, STOP, WRITE
+from ..._host.processes import process_identity
+from ..._plan.order import HOLD, RELEASE, RELOAD, RELOAD_UNITS, RELOADING, START, STOP
+from ..surroundings import as_planned, before_start, before_stop, device_volumes
 from .base import Step
-from .prove import prove
 
 
 class Hold(Step):
@@ -42,22 +45,28 @@ class LiveRestoreOff(Step):
     name = "live-restore off"
 
     def facts(self) -> dict[str, t.Any]:
-        return {"text": files.read(self.host.places.daemon_json)}
+        path = self.host.places.daemon_json
+        as_planned(self.context)
+        text = files.read(path)
+        self.text = daemon_json.render({**daemon_json.parse(text, path), "live-restore": False})
+        return {"text": text, "live_restore_text": self.text}
 
     def apply(self) -> None:
-        path = self.host.places.daemon_json
-        files.write(path, daemon_json.render({**daemon_json.parse(files.read(path), path), "live-restore": False}))
+        files.write(self.host.places.daemon_json, self.text)
         self.context.service.signal_reload()
         engine = self.context.engine(self.plan.before)
         self.context.wait("not-proved", lambda: engine.get("/info")["LiveRestoreEnabled"] is False, 30, "live-restore could not be switched off")
 
     def put_back(self, line: dict[str, t.Any]) -> None:
-        files.put(self.host.places.daemon_json, line["text"])
+        self.context.put_back(self.host.places.daemon_json, line["text"], line.get("live_restore_text"))
 
     def undo(self, line: dict[str, t.Any]) -> str:
+        rewritten = self.context.is_rewritten
         self.put_back(line)
         if self.context.service.main_pid():
             self.context.service.signal_reload()
+            # A daemon that runs reads this without a restart.
+            self.context.is_rewritten = rewritten
         return ""
 
 
@@ -67,13 +76,33 @@ class Stop(Step):
     name = STOP
 
     def facts(self) -> dict[str, t.Any]:
-        # What comes to be from here on would be in no inventory, and undone with the change.
-        self.context.close(self.plan.before)
-        return {"inventory": take_inventory(self.context.engine(self.plan.before)).to_data()}
+        before_stop(self.context)
+        engine = self.context.engine(self.plan.before)
+        # From before the inventory on, so that nothing happens unseen between the two.
+        self.events = EventStream(engine, self.host.now())
+        return {
+            "inventory": take_inventory(engine).to_data(),
+            "daemon_json": files.read(self.host.places.daemon_json),
+            "dependents": self.context.service.dependents(),
+            "device_volumes": device_volumes(self.context),
+        }
 
     def apply(self) -> None:
-        self.context.stopped_at = time.monotonic()
-        self.context.service.stop(keep_socket=self._keeps_socket())
+        context = self.context
+        context.stopped_at = time.monotonic()
+        context.service.stop_dependents(context.noted("dependents") or [])
+        # What comes to be from here on would be undone with the change.
+        context.close(self.plan.before)
+        context.journal.note("closed", self.name)
+        stopping = self.host.now()
+        try:
+            context.service.stop(keep_socket=self._keeps_socket())
+        finally:
+            events = self.events.end()
+            inventory = context.inventory()
+            restarted = {one.id for one in inventory.containers.values() if one.policy != "no"}
+            ran = running_after((one.id for one in inventory.running_set()), [one for one in events if one.at <= stopping], restarted)
+            context.journal.note("seen", self.name, ran=ran, taken=sorted(taken(events)))
 
     def _keeps_socket(self) -> bool:
         """Whether docker.socket has nothing to gain from a new start, and is opened only behind the daemon's."""
@@ -83,23 +112,39 @@ class Stop(Step):
 
     def undo(self, line: dict[str, t.Any]) -> str:
         context, before = self.context, self.plan.before
-        running = context.inventory().running_set()
-        begun = context.begun()
-        for one in begun:
+        rewritten = context.is_rewritten
+        for one in context.begun():
             if one["step"] == LiveRestoreOff.name:
                 LiveRestoreOff(context, one["step"]).put_back(one)
-        context.hold(before)
-        if context.service.main_pid() and any(one["step"].partition(" /")[0] in (WRITE, REMOVE) for one in begun):
-            # A boot in between started it with half of the change.
+        if context.service.main_pid() and rewritten and not context.differences and not self._is_foreign(line):
+            # A boot has started it with half of the change. Where somebody has put his own words into the files, he has taken it over.
             context.service.stop()
-        context.start(before, self.plan.after)
-        prove(context, before)
+        if not context.service.main_pid():
+            context.hold(before, self._command(line))
+            context.start(before, self.plan.after)
+        engine = context.engine(before)
+        running = context.running_set(engine)
         # Some containers mount the socket.
-        context.service.gate.open()
+        closed = context.open()
         failures = running_set.start_again(context.engine(before), running)
-        where = f" on {before.data_root}"
         back = f"{len(running) - len(failures)} of {len(running)} {'container runs' if len(running) == 1 else 'containers run'} again."
-        return " ".join([f"The old configuration was restored, the daemon answers{where if self.plan.move else ''}, {back}", *failures])
+        failures += [*closed, *context.service.start_dependents(line.get("dependents") or [])]
+        root = f" on {before.data_root}" if self.plan.move else ""
+        return " ".join([f"The old configuration was restored, the daemon answers{root}, {back}", *failures])
+
+    def _command(self, line: dict[str, t.Any]) -> tuple[str, ...]:
+        """The old command; where somebody has changed daemon.json since the stop, with what that said: with his, nobody knows whether it would come
+        up, and on which root. His file stays as it is."""
+        words = self.plan.before.command
+        if not self._is_foreign(line) or any(word.startswith("--config-file") for word in words):
+            return words
+        files.write(self.host.places.old_daemon_json, line["daemon_json"] or "{}", 0o600)
+        return (*words, "--config-file", self.host.places.old_daemon_json)
+
+    def _is_foreign(self, line: dict[str, t.Any]) -> bool:
+        """Whether daemon.json is neither what it was at the stop, nor before the hold switched live-restore off in it."""
+        hold = next((one for one in self.context.begun() if one["step"] == LiveRestoreOff.name), {"text": line.get("daemon_json")})
+        return "daemon_json" in line and files.read(self.host.places.daemon_json) not in (line["daemon_json"], hold["text"])
 
 
 class ReloadUnits(Step):
@@ -117,12 +162,33 @@ class Start(Step):
     name = START
 
     def apply(self) -> None:
+        before_start(self.context)
+        began = self.host.now()
         self.context.start(self.plan.after, self.plan.before)
+        self.context.journal.note("started", self.name, since=began, process=process_identity(self.context.service.main_pid()))
 
     def undo(self, line: dict[str, t.Any]) -> str:
-        self.context.hold(self.plan.before)
-        self.context.service.stop()
+        context, pid = self.context, self.context.service.main_pid()
+        ours = context.noted("process")
+        if pid and (process_identity(pid) != ours if ours else not context.service.is_held()):
+            # Somebody else has started it since, or a boot: it runs as its files say.
+            return ""
+        events, running = self._watch() if pid and ours else (None, [])
+        context.hold(self.plan.before)
+        context.service.stop()
+        done = deeds(events.end()) if events else []
+        if done:
+            # Neither thrown away nor forgotten: what ran there, and a copy that has more than the old root.
+            context.journal.note("deeds", self.name, deeds=done, also_ran=running)
         return ""
+
+    def _watch(self) -> tuple[EventStream | None, list[str]]:
+        """What others did on the new side since its start and do until its end, and what runs there."""
+        engine = self.context.engine(self.plan.after)
+        try:
+            return EventStream(engine, self.context.noted("since")), [one.id for one in take_inventory(engine).running_set()]
+        except EngineError:
+            return None, []
 
 
 class Release(Step):
@@ -135,18 +201,20 @@ class Release(Step):
 
     def facts(self) -> dict[str, t.Any]:
         # Read before it has begun: from then on there is no undoing.
-        self.running = [] if self.plan.hides else self.context.inventory().running_set()
+        self.running = [] if self.plan.hides else self.context.running_set(self.context.engine(self.plan.after))
         return {}
 
     def apply(self) -> None:
         context = self.context
         # Some containers mount the socket.
-        context.service.gate.open()
-        context.outcome.failures = running_set.start_again(context.engine(self.plan.after), self.running)
-        context.outcome.started = len(self.running) - len(context.outcome.failures)
+        context.outcome.failures += context.open()
+        failures = running_set.start_again(context.engine(self.plan.after), self.running)
+        context.outcome.failures += failures
+        context.outcome.started = len(self.running) - len(failures)
         if context.stopped_at is not None:
             context.outcome.downtime = round(time.monotonic() - context.stopped_at, 2)
         context.service.unhold()
+        context.outcome.failures += context.service.start_dependents(context.noted("dependents") or [])
 
 
 class Reloading(Step):

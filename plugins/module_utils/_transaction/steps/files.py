@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ..._errors import DrydockError
 from ..._host import files
 from ..._plan.order import REMOVE, WRITE
 from ..._plan.plan import FileChange
@@ -27,10 +28,13 @@ class Write(Step):
         return next(one for one in self.plan.files if one.path == path)
 
     def apply(self) -> None:
-        files.put(self.change.path, self.change.after)
+        change = self.change
+        if files.read(change.path) not in (change.before, change.after, self.context.live_restore_text(change.path)):
+            raise DrydockError("file-changed", f"{change.path} was changed by somebody else since this change was planned.", "Run again.")
+        files.put(change.path, change.after)
 
     def put_back(self, line: dict[str, t.Any]) -> None:
-        files.put(self.change.path, self.change.before)
+        self.context.put_back(self.change.path, self.change.before, self.change.after)
 
     def undo(self, line: dict[str, t.Any]) -> str:
         self.put_back(line)

@@ -15,7 +15,9 @@ from ..._engine import options
 from ..._engine.addresses import Address
 from ..._engine.api import Engine
 from ..._engine.certificates import certificate_shown, certificate_to_show
+from ..._engine.events import events_between, taken
 from ..._engine.inventory import take_inventory
+from ..._engine.on_disk import is_on_disk, uses_containerd_store
 from ..._errors import DrydockError
 from ..._host.processes import command_line
 from ..._plan.order import PROVE, PROVE_VALUES
@@ -24,6 +26,9 @@ from ..._service.api_gate import connect_through
 from ..._service.containerd import containerd_root
 from ..._service.service import CONTAINERD
 from .base import Context, Step
+
+# How much of what is missing is told by name.
+_TOLD = 5
 
 
 class Prove(Step):
@@ -69,12 +74,37 @@ def prove(context: Context, side: DaemonConfig, compare: bool = True) -> None:
     in_view = side is plan.before or not plan.hides
     if in_view and plan.driver and info["Driver"] != plan.driver:
         raise DrydockError("not-proved", f"The daemon uses the storage driver {info['Driver']}, not {plan.driver}.")
-    differences = context.inventory().differences(take_inventory(engine)) if compare and in_view else []
-    if differences:
-        raise DrydockError("not-proved", f"The daemon does not have what it had before: {'; '.join(differences[:5])}.")
+    if compare and in_view:
+        _compare(context, side, engine, uses_containerd_store(info))
     for address in side.addresses:
         if address.scheme == "tcp":
             _check_tcp(address, certificate_to_show(side.settings))
+
+
+def _compare(context: Context, side: DaemonConfig, engine: Engine, in_containerd: bool) -> None:
+    """The daemon has all that it had; what others have removed meanwhile is told, and not held against the change.
+
+    :param in_containerd: images lie in containerd's store, where the disk does not show them.
+    :raises DrydockError: it does not have something that nobody has removed.
+    """
+    before, now = context.inventory(), take_inventory(engine)
+    since, noted = context.noted("since"), context.noted("taken") or ()
+    removed = {(str(kind), str(id)) for kind, id in noted} | (taken(events_between(engine, since, context.host.now())) if since else set())
+    roots = {side.data_root, context.plan.before.data_root}
+    lost: list[str] = []
+    gone: list[str] = []
+    for one in before.missing(now):
+        there = [None if in_containerd and one.kind == "image" else is_on_disk(root, one.kind, one.id) for root in roots]
+        # Without a sight of the disk only the daemon's own word counts.
+        explained = not any(there) if None not in there else (one.kind, one.id) in removed
+        (gone if explained else lost).append(str(one))
+    lost = [f"{one} is missing" for one in lost]
+    lost += [words for id, words in before.renamed_images(now).items() if ("image", id) not in removed]
+    if lost:
+        raise DrydockError("not-proved", f"The daemon does not have what it had before: {'; '.join(lost[:_TOLD])}.")
+    if gone:
+        rest = f" and {len(gone) - _TOLD} more" if len(gone) > _TOLD else ""
+        context.outcome.remarks.append(f"Others have removed {', '.join(gone[:_TOLD])}{rest} meanwhile.")
 
 
 def _prove_containerd(context: Context, side: DaemonConfig) -> None:

@@ -18,12 +18,13 @@ from ..._copy.listing import COPY_MARK, list_tree, totals
 from ..._engine import stored_paths
 from ..._errors import DrydockError, unexpected
 from ..._host import files
-from ..._host.mounts import parse_mountinfo, points_below
-from ..._host.processes import command_line, process_fields
+from ..._host.mounts import points_below
+from ..._host.processes import command_line, process_fields, processes
 from ..._observe import records
 from ..._plan.order import DISCARD, FINISH, RENAME, TAKE_BACK
 from ..._plan.plan import DATA_ROOT, Move
 from ..outcome import Moved
+from ..surroundings import foreign_mounts, mounts, nobody_writes
 from .base import Context, Step
 
 # How often the daemon is given a tenth of a second more for containers that are just dying.
@@ -79,8 +80,10 @@ class Rename(Step):
     def put_back(self, line: dict[str, t.Any]) -> None:
         for move in self.plan.moves:
             if move.rename:
+                if os.path.islink(move.source):
+                    self.context.is_rewritten = True
                 kept_roots.exchange_back(move.source, move.target)
-                rewrite_paths(move, move.source)
+                self.context.differences += rewrite_paths(move, move.source)
 
 
 class Finish(Step):
@@ -109,7 +112,13 @@ class Finish(Step):
         if move.rename:
             files.remove(move.source)
             return ""
-        kept_roots.set_aside(move.source, kept)
+        try:
+            kept_roots.set_aside(move.source, kept)
+        except OSError as exc:
+            # The daemon has long been at work on its new root: nothing here is a reason to fail, now or in each later run.
+            words = unexpected(exc).sentence.rstrip(".")
+            self.context.outcome.remarks.append(f"The old {move.what} still lies in {move.source}, because setting it aside failed: {words}.")
+            return ""
         if not os.path.lexists(kept):
             return ""
         # Before the records name it: a crash in between must not leave data that nobody knows.
@@ -119,7 +128,7 @@ class Finish(Step):
         try:
             kept_roots.remove(kept, files.inode_of(kept), files.read(self.host.places.mountinfo) or "")
         except (OSError, DrydockError) as exc:
-            # Immutable, or busy. The daemon has long been at work on its new root: that is no reason to fail, now or in each later run.
+            # Immutable, or busy.
             words = unexpected(exc).sentence.rstrip(".")
             self.context.outcome.remarks.append(
                 f"{kept} was to be removed and is kept, because that failed: {words}. Mend that, then remove it: state cleaned."
@@ -139,16 +148,15 @@ def rename(context: Context, move: Move) -> None:
 
     :raises DrydockError: a container outlived the stop.
     """
-    nothing_left_alive(context, move.source)
+    nothing_left_alive(context, move)
     mark(move, move.source)
     kept_roots.exchange(move.source, move.target)
-    rewrite_paths(move, move.target)
+    context.outcome.remarks += rewrite_paths(move, move.target)
 
 
-def rewrite_paths(move: Move, root: str) -> None:
-    """Let what an engine has stored below a data root name this root."""
-    if move.tree == DATA_ROOT:
-        stored_paths.rewrite_all(root)
+def rewrite_paths(move: Move, root: str) -> list[str]:
+    """Let what an engine has stored below a data root name this root; returns the words about what cannot be rewritten."""
+    return stored_paths.rewrite_all(root) if move.tree == DATA_ROOT else []
 
 
 def mark(move: Move, root: str) -> None:
@@ -159,10 +167,10 @@ def mark(move: Move, root: str) -> None:
     )
 
 
-def nothing_left_alive(context: Context, source: str) -> None:
-    """No container outlived the daemon, and nothing of it is mounted: a classic build may leave its layer after a clean stop.
+def nothing_left_alive(context: Context, move: Move) -> None:
+    """No container outlived the daemon, nothing of it is mounted (a classic build may leave its layer after a clean stop), and nobody else is at work there.
 
-    :raises DrydockError: a container did.
+    :raises DrydockError: a container did, or somebody else has mounted something there or writes to a file.
     """
     looks = 0
     while shims := _busy_shims():
@@ -174,8 +182,10 @@ def nothing_left_alive(context: Context, source: str) -> None:
             )
         looks += 1
         context.host.sleep(0.1)
-    for point in points_below(source, parse_mountinfo(files.read(context.host.places.mountinfo) or "")):
+    foreign_mounts(context, move)
+    for point in points_below(move.source, mounts(context.host)):
         context.host.must("umount", point)
+    nobody_writes(move)
 
 
 def _busy_shims() -> list[str]:
@@ -184,7 +194,7 @@ def _busy_shims() -> list[str]:
     A shim alone has nothing that could write. An engine now and then fails to remove the task of a container that has ended
     ("cannot delete running task", seen with 20.10.24), forgets the shim, and tidies up at its next start.
     """
-    pids = [pid for pid in os.listdir("/proc") if pid.isdigit()]
+    pids = processes()
     shims = {pid for pid in pids if _is_shim(pid)}
     parents: set[str] = set()
     for pid in pids if shims else ():

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.drydock.dockerd.plugins.module_utils._engine.running_set import levels, start_again
+from ansible_collections.drydock.dockerd.plugins.module_utils._errors import EngineError
 
 # Needs by name (or id) of each container, and the groups that follow.
 LEVELS = {
@@ -59,8 +60,19 @@ def test_start_again_starts_first_what_others_need(make_container, fake_engine):
 
 
 def test_start_again_tells_who_does_not_run_and_goes_on(make_container, fake_engine):
-    engine = fake_engine({"/containers/id-b/json": {"State": {"Status": "exited"}}})
-    failures = start_again(engine, [make_container("a"), make_container("b", needs=("a",))])
-    assert len(failures) == 1
-    assert failures[0].startswith("Container a does not run again: The daemon answered")
-    assert engine.posts == ["/containers/id-b/start"]
+    """404 may be of something that it needs; one that is gone itself, or about to go, was removed by somebody, and is no failure."""
+    engine = fake_engine(
+        {f"/containers/id-{name}/json": {"State": {"Status": "exited"}} for name in "ab"} | {"/containers/id-d/json": {"State": {"Status": "removing"}}}
+    )
+    call = engine._call
+
+    def fail(method, path, query):
+        call(method, path, query)
+        if method == "POST" and "id-b" not in path:
+            raise EngineError("api-error", f"The daemon answered {method} {path} with 404: no such network", status=404)
+        return call("GET", path, query) if method == "GET" else None
+
+    object.__setattr__(engine, "_call", fail)
+    failures = start_again(engine, [make_container("a"), make_container("b", needs=("a",)), make_container("c"), make_container("d")])
+    assert failures == ["Container a does not run again: The daemon answered POST /containers/id-a/start with 404: no such network"]
+    assert sorted(engine.posts) == [f"/containers/id-{name}/start" for name in "abd"]

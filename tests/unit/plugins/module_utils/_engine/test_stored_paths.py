@@ -73,13 +73,15 @@ def test_rewrite_all_changes_only_files_that_name_another_root(tmp_path):
         (root / "containers" / name / "config.v2.json").write_text(text)
         (root / "containers" / name / "hostconfig.json").write_text('{"Binds": ["/var/lib/docker/volumes/vol/_data:/x"]}')
     (root / "containers" / "old" / "config.v2.json").chmod(0o600)
-    assert rewrite_all(str(root)) == 1
+    assert rewrite_all(str(root)) == []
     path = root / "containers" / "old" / "config.v2.json"
     assert json.loads(path.read_text()) == {"ID": "old", "Name": "/ä", "Big": 12345678901234567890, **volume(f"{root}/volumes/vol/_data")}
     assert path.stat().st_mode & 0o777 == 0o600
     assert [(root / "containers" / name / "config.v2.json").read_text() for name in ("new", "none")] == [texts["new"], texts["none"]]
     assert "/var/lib/docker" in (root / "containers" / "old" / "hostconfig.json").read_text()
-    assert rewrite_all(str(root)) == 0
+    before = path.stat().st_ino
+    assert rewrite_all(str(root)) == []
+    assert path.stat().st_ino == before
 
 
 def test_containers_of_a_remapped_root_are_found(tmp_path):
@@ -87,5 +89,20 @@ def test_containers_of_a_remapped_root_are_found(tmp_path):
     directory.mkdir(parents=True)
     config = {"ID": "c1", "MountPoints": {"/v": {"Type": "volume", "Driver": "local", "Name": "v", "Source": "/old/165536.165536/volumes/v/_data"}}}
     (directory / "config.v2.json").write_text(json.dumps(config))
-    assert rewrite_all(str(tmp_path)) == 1
+    assert rewrite_all(str(tmp_path)) == []
     assert json.loads((directory / "config.v2.json").read_text())["MountPoints"]["/v"]["Source"] == f"{tmp_path}/165536.165536/volumes/v/_data"
+
+
+@pytest.mark.parametrize("content", [bytes(100), b"[]", b'{"MountPoints": 5}'], ids=["zeroes", "a list", "of another shape"])
+def test_a_file_that_cannot_be_rewritten_is_told_and_the_others_are_rewritten(tmp_path, content):
+    """dockerd starts without that container."""
+    for name in ("a", "b", "c"):
+        (tmp_path / "containers" / name).mkdir(parents=True)
+        (tmp_path / "containers" / name / "config.v2.json").write_text(json.dumps({"ID": name, **volume("/old/volumes/vol/_data")}))
+    broken = tmp_path / "containers" / "b" / "config.v2.json"
+    broken.write_bytes(content)
+    (words,) = rewrite_all(str(tmp_path))
+    assert words.startswith(f"The paths in {broken} stay as they are, since it cannot be read or written: ")
+    assert broken.read_bytes() == content
+    for name in ("a", "c"):
+        assert json.loads((tmp_path / "containers" / name / "config.v2.json").read_text())["MountPoints"]["/data"]["Source"] == f"{tmp_path}/volumes/vol/_data"

@@ -28,6 +28,7 @@ from ansible_collections.drydock.dockerd.plugins.module_utils._observe.paths imp
 from ansible_collections.drydock.dockerd.plugins.module_utils._observe.records import MARKED, PastMove
 from ansible_collections.drydock.dockerd.plugins.module_utils._plan.planner import make_plan
 from ansible_collections.drydock.dockerd.plugins.module_utils._plan.request import Request
+from ansible_collections.drydock.dockerd.plugins.module_utils._preflight import configuration
 from ansible_collections.drydock.dockerd.plugins.module_utils._preflight.checks import preflight
 from ansible_collections.drydock.dockerd.plugins.module_utils._preflight.finding import ERROR, WARNING, Finding
 from ansible_collections.drydock.dockerd.plugins.module_utils._service.unit_file import mount_unit
@@ -301,7 +302,8 @@ PATHS = [
 
 
 @pytest.mark.parametrize(("path", "found"), PATHS)
-def test_path(host, make_state, path, found):
+def test_path(host, make_state, monkeypatch, path, found):
+    monkeypatch.setattr(configuration, "DEFAULT_DATA_ROOT", path)
     state = make_state(info={"DockerRootDir": path, "Driver": "overlay2"})
     request = Request(path=path)
     plan, problems = planned(host, state, Request())
@@ -321,8 +323,9 @@ def root(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def on_root(make_state, root):
-    """A daemon on the old root, and a disk that fstab mounts."""
+def on_root(make_state, root, monkeypatch):
+    """A daemon on the old root, which is the default one, and a disk that fstab mounts."""
+    monkeypatch.setattr(configuration, "DEFAULT_DATA_ROOT", root.path)
 
     def make(mount=None, info=None, **changes):
         disk = os.path.dirname(root.target)
@@ -637,3 +640,25 @@ def test_a_first_data_root_holds_nothing_of_others(first):
 def test_a_first_data_root_is_on_a_disk_that_comes_back(first):
     assert first(mounts=[Mount(str(first.place.parent), "ext4", "/dev/x", frozenset())]) == [("not-persistent", ERROR)]
     assert first(mounts=[Mount("/", "nfs4", "x:/y", frozenset())]) == [("file-system", ERROR)]
+
+
+@pytest.mark.parametrize(
+    ("in_file", "in_force", "words"),
+    [
+        ({"data-root": "/mnt/data/docker"}, "/var/lib/docker", "and daemon.json says data-root /mnt/data/docker: a restart would start it there"),
+        ({}, "/mnt/data/docker", "and no file says so, which means /var/lib/docker: a restart would start it there"),
+    ],
+    ids=["written and not in force", "taken out and in force"],
+)
+def test_a_data_root_that_waits_in_the_files_is_never_put_into_force_by_chance(host, make_state, in_file, in_force, words):
+    """Somebody wrote it, and did not restart: the daemon would come up without anything that it has."""
+    state = make_state(in_file, info={"DockerRootDir": in_force, "Driver": "overlay2"})
+    request = Request(asks=(Ask("options", {"mtu": 1400}),))
+    plan, problems = planned(host, state, request)
+    (found,) = [one for one in preflight(host, state, plan, request, problems, True)[0] if one.id == "root-pending"]
+    assert (found.severity, words in found.sentence, in_force in found.hint) == (ERROR, True, True)
+    # What needs no restart is done without one.
+    request = Request(asks=(Ask("options", {"debug": True}),))
+    plan, problems = planned(host, state, request)
+    (found,) = [one for one in preflight(host, state, plan, request, problems, True)[0] if one.id == "root-pending"]
+    assert (plan.effect, found.severity) == ("reload", WARNING)

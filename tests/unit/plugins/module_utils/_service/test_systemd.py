@@ -315,3 +315,31 @@ def test_a_systemd_that_was_busy_is_asked_again(systemd, host):
         return Result(tuple(argv), rc, out, "")
 
     assert Systemd(dataclasses.replace(host, execute=ask)).worker_is_active()
+
+
+def test_who_goes_down_with_the_daemon_comes_back_with_it(host, systemd):
+    """Units that require, bind to or are part of ours, and those that do so of them; those that run."""
+    host.execute.answers.update(
+        {
+            "systemctl show docker.service --property RequiredBy": (0, "RequiredBy=stack.service docker.socket\nBoundBy=bound.service\nConsistsOf=\n"),
+            "systemctl show docker.socket --property RequiredBy": (0, "RequiredBy=docker.service\nBoundBy=\nConsistsOf=part.service\n"),
+            "systemctl show stack.service --property RequiredBy": (0, "RequiredBy=\nBoundBy=\nConsistsOf=deep.service\n"),
+            "systemctl show part.service --property ActiveState": (0, "ActiveState=inactive\n"),
+            "systemctl show": (0, "ActiveState=active\n"),
+        }
+    )
+    assert sorted(systemd.dependents()) == ["bound.service", "deep.service", "stack.service"]
+    systemd.stop_dependents(["a.service", "b.service"])
+    assert host.execute.commands[-1] == "systemctl stop a.service b.service"
+    host.execute.commands.clear()
+    systemd.stop_dependents([])
+    assert systemd.start_dependents([]) == []
+    assert host.execute.commands == []
+
+
+@pytest.mark.parametrize(("state", "kind", "told"), [("active", "simple", 0), ("failed", "oneshot", 1), ("inactive", "simple", 1), ("inactive", "oneshot", 0)])
+def test_a_dependent_that_does_not_run_again_is_told(host, systemd, state, kind, told):
+    host.execute.answers["systemctl show stack.service"] = (0, f"ActiveState={state}\nType={kind}\n")
+    words = systemd.start_dependents(["stack.service"])
+    assert host.execute.commands[0] == "systemctl start stack.service"
+    assert words == [f"Unit stack.service, which depends on the daemon, does not run again: it is {state}."] * told

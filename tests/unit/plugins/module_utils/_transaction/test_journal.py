@@ -189,3 +189,27 @@ def test_a_closed_journal_is_kept_as_evidence_and_replaces_the_one_before(host, 
         assert not journal.is_open
         assert os.listdir(host.places.state_dir) == ["last"]
         assert f'"step": "{step}"' in pathlib.Path(evidence, "log.jsonl").read_text()
+
+
+def test_a_journal_closes_beside_one_that_somebody_keeps(host, journal, monkeypatch):
+    """An immutable file in the one before it must not keep this one open for ever."""
+    journal.create(PLAN)
+    kept = pathlib.Path(journal.close())
+    monkeypatch.setattr("shutil.rmtree", lambda *args, **options: None)
+    journal.create(PLAN)
+    evidence = journal.close()
+    assert not journal.is_open
+    assert (evidence, os.path.exists(f"{evidence}/plan.json")) == (f"{kept}-1700000000", True)
+    assert (kept / "plan.json").exists()
+
+
+def test_a_guard_that_stays_keeps_no_journal_open(host, journal, monkeypatch):
+    """Without an open journal it does nothing."""
+    journal.create(PLAN)
+
+    def refuse(service):
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr("ansible_collections.drydock.dockerd.plugins.module_utils._service.systemd.Systemd.unguard_boot", refuse)
+    assert os.path.exists(journal.close())
+    assert not journal.is_open

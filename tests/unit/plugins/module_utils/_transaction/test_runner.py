@@ -14,6 +14,7 @@ import itertools
 import json
 import os
 import pathlib
+import re
 import shutil
 import socket
 import stat
@@ -24,350 +25,33 @@ import types
 
 import pytest
 from ansible_collections.drydock.dockerd.plugins.module_utils._copy import copier as copier_module
-from ansible_collections.drydock.dockerd.plugins.module_utils._copy import first_pass
 from ansible_collections.drydock.dockerd.plugins.module_utils._copy.kept_mark import KEPT_MARK, read_mark
 from ansible_collections.drydock.dockerd.plugins.module_utils._copy.listing import COPY_MARK, Totals
 from ansible_collections.drydock.dockerd.plugins.module_utils._engine import certificates
 from ansible_collections.drydock.dockerd.plugins.module_utils._engine.addresses import parse_address
-from ansible_collections.drydock.dockerd.plugins.module_utils._engine.api import Engine
-from ansible_collections.drydock.dockerd.plugins.module_utils._engine.apt_packages import Upgrade
 from ansible_collections.drydock.dockerd.plugins.module_utils._engine.daemon_json import Ask
-from ansible_collections.drydock.dockerd.plugins.module_utils._engine.inventory import take_inventory
 from ansible_collections.drydock.dockerd.plugins.module_utils._errors import DrydockError, EngineError
 from ansible_collections.drydock.dockerd.plugins.module_utils._host import files
 from ansible_collections.drydock.dockerd.plugins.module_utils._host.files import inode_of
-from ansible_collections.drydock.dockerd.plugins.module_utils._host.host import Host, Result
-from ansible_collections.drydock.dockerd.plugins.module_utils._host.mounts import Mount
+from ansible_collections.drydock.dockerd.plugins.module_utils._host.processes import processes
 from ansible_collections.drydock.dockerd.plugins.module_utils._observe.paths import look_at_paths
-from ansible_collections.drydock.dockerd.plugins.module_utils._observe.records import MARKED, RECORDS_FILE, PastMove, load
+from ansible_collections.drydock.dockerd.plugins.module_utils._observe.records import MARKED, RECORDS_FILE, load
 from ansible_collections.drydock.dockerd.plugins.module_utils._plan.order import steps_of
 from ansible_collections.drydock.dockerd.plugins.module_utils._plan.plan import MARKER_PREFIX, FileChange, Removal
 from ansible_collections.drydock.dockerd.plugins.module_utils._plan.planner import make_plan
 from ansible_collections.drydock.dockerd.plugins.module_utils._plan.request import Request
-from ansible_collections.drydock.dockerd.plugins.module_utils._service import unit_file
-from ansible_collections.drydock.dockerd.plugins.module_utils._service.api_gate import hidden_path
-from ansible_collections.drydock.dockerd.plugins.module_utils._service.containerd import Containerd, root_flag
-from ansible_collections.drydock.dockerd.plugins.module_utils._service.systemd import HOLD_DROP_IN, Unit
-from ansible_collections.drydock.dockerd.plugins.module_utils._transaction import confirmation, recovery, worker_main
+from ansible_collections.drydock.dockerd.plugins.module_utils._service.systemd import HOLD_DROP_IN, Systemd
+from ansible_collections.drydock.dockerd.plugins.module_utils._transaction import recovery, surroundings, worker_main
 from ansible_collections.drydock.dockerd.plugins.module_utils._transaction.journal import Journal
 from ansible_collections.drydock.dockerd.plugins.module_utils._transaction.lock import locked
 from ansible_collections.drydock.dockerd.plugins.module_utils._transaction.outcome import words
 from ansible_collections.drydock.dockerd.plugins.module_utils._transaction.recovery import recover
 from ansible_collections.drydock.dockerd.plugins.module_utils._transaction.runner import Transaction
 from ansible_collections.drydock.dockerd.plugins.module_utils._transaction.steps import base, daemon, prove, roots
-from ansible_collections.drydock.dockerd.plugins.module_utils._transaction.steps import copy as copy_module
 from ansible_collections.drydock.dockerd.plugins.module_utils._transaction.verified import record_verified
+from worlds import CHANGES, CONTAINERS, Crash, Daemon, Machine, make_world
 
-CONTAINERS = {"web": "running", "held": "paused", "old": "exited"}
-RELOADED = ("debug", "live-restore")
-LIMITS = "[Service]\nLimitNOFILE=9\n"
-
-
-class Crash(BaseException):
-    """The process ends here: no handler of ours runs."""
-
-
-class Machine(Host):
-    """A host with systemd and dockerd in a few lines: what the files said when they were read last is what is in force."""
-
-    def __init__(self, places, root, images=""):
-        super().__init__(execute=self.command, now=self.moment, sleep=self.pause, places=places)
-        self.default_root = str(root)
-        self.commands, self.posts, self.moments, self.crash_at = [], [], 0, 0
-        # What goes wrong, once each: how a command begins, and its complaint.
-        self.failing = {}
-        self.containers = dict(CONTAINERS)
-        # With the new configuration an image is not there, a container does not start, or a reload changes nothing.
-        self.loses_image, self.broken, self.deaf = False, "", False
-        # Its new addresses are reached from elsewhere.
-        self.reached = True
-        self.default_images = str(images)
-        # The engine's version, as its package; and whether a start of ours holds containers back.
-        self.version, self.holds_back = "1", True
-        self.up, self.in_force, self.units = True, self.read_file(), self.read_units()
-        self.images = self.images_of_units()
-        # Where systemd listens in the daemon's place, while it is up.
-        self.socket_path, self.listener = os.path.join(os.path.dirname(places.daemon_json), "docker.sock"), None
-        self.listen()
-
-    def listen(self):
-        """systemd makes its socket, and does with it what the hold says."""
-        self.listener = socket.socket(socket.AF_UNIX)
-        files.remove(self.socket_path)
-        self.listener.bind(self.socket_path)
-        self.listener.listen()
-        hold = files.read(os.path.join(self.places.runtime_units, "docker.socket.d", HOLD_DROP_IN)) or ""
-        for command in unit_file.values([hold], "Socket", "ExecStartPost"):
-            program, *words = command.split()
-            if program == "/bin/mkdir":
-                os.makedirs(words[-1], 0o700, exist_ok=True)
-            else:
-                assert program == "/bin/mv"
-                os.rename(*words)
-
-    def is_open(self):
-        """Whether a client is let in."""
-        with contextlib.closing(socket.socket(socket.AF_UNIX)) as client:
-            return client.connect_ex(self.socket_path) == 0
-
-    def moment(self):
-        """Commands, notes in the journal and what is written to the disk are the moments at which a crash is tried."""
-        self.moments += 1
-        if self.moments == self.crash_at:
-            raise Crash
-        return 1_700_000_000.0
-
-    def pause(self, seconds):
-        if self.reached:
-            confirmation.give(self)
-
-    def read_file(self):
-        return json.loads(files.read(self.places.daemon_json) or "{}")
-
-    def read_units(self):
-        places = [pathlib.Path(place) for place in (self.places.units, self.places.runtime_units)]
-        found = {path.name: path.read_text() for place in places for path in place.glob("docker.service.d/*.conf")}
-        return {**found, **{f"containerd/{path.name}": path.read_text() for place in places for path in place.glob("containerd.service.d/*.conf")}}
-
-    def images_of_units(self):
-        """containerd's root as the units say that systemd has read."""
-        texts = [text for name, text in sorted(self.units.items()) if name.startswith("containerd/")]
-        commands = unit_file.values(texts, "Service", "ExecStart")
-        return root_flag(commands[-1].split()) if commands else self.default_images
-
-    def command(self, argv, timeout, stdin):
-        self.moment()
-        words = " ".join(argv)
-        if argv[:2] != ("systemctl", "show"):
-            self.commands.append(words)
-        error = next((self.failing.pop(prefix) for prefix in list(self.failing) if prefix in words), "")
-        out = "" if error else self.act(argv, stdin)
-        self.moment()
-        return Result(tuple(argv), 1 if error else 0, out, error or "")
-
-    def filling(self, source, target, now, limit, passed, calm):
-        self.moment()
-        self.commands.append("fill")
-        if error := self.failing.pop("fill", ""):
-            raise OSError(errno.EIO, error, target)
-        missed = first_pass.fill(source, target, now, limit, passed)
-        self.moment()
-        return missed
-
-    def act(self, argv, stdin):
-        if argv[:2] == ("systemctl", "show"):
-            values = {"Listen": f"{self.socket_path} (Stream)"}
-            listens = self.listener.fileno() >= 0
-            active = listens if argv[2] == "docker.socket" else self.up
-            values |= {"LoadState": "loaded", "ActiveState": "active" if active else "inactive", "Result": "success", "MainPID": str(os.getpid())}
-            return "".join(f"{key}={values.get(key, '')}\n" for key in argv[4].split(","))
-        if argv[:2] == ("systemctl", "stop") and self.up:
-            self.up = False
-            if "docker.socket" in argv:
-                self.listener.close()
-            # Or who knocks drives it into its trigger limit.
-            assert not self.is_open()
-            if not self.in_force.get("live-restore"):
-                self.containers = dict.fromkeys(self.containers, "exited")
-        elif argv[:2] == ("systemctl", "start") and not self.up and not os.path.exists(self.places.hold):
-            assert ("--restart=false" in self.units[HOLD_DROP_IN]) == self.holds_back
-            self.up, self.in_force = True, self.read_file()
-            if self.listener.fileno() < 0:
-                self.listen()
-            if "containerd.service" in argv:
-                self.images = self.images_of_units()
-                # Debian's makes this again at every start.
-                os.makedirs(os.path.join(self.default_images, "opt", "bin"), exist_ok=True)
-        elif argv[:2] == ("systemctl", "daemon-reload"):
-            self.units = self.read_units()
-        elif argv[:2] == ("systemctl", "kill") and not self.deaf:
-            self.in_force = {**self.in_force, **{key: self.read_file().get(key) for key in RELOADED}}
-        elif "apt-get" in argv and "--download-only" not in argv:
-            assert not self.up, "the packages' own scripts would restart the daemon"
-            self.version = argv[-1].partition("=")[2]
-        elif "rsync" in argv:
-            copy(stdin, argv[-2], argv[-1])
-        return ""
-
-    def boot(self):
-        """What lies in /run is gone, dockerd starts with the files as they are, and containers write what must not be lost."""
-        shutil.rmtree(self.places.runtime_units, ignore_errors=True)
-        files.remove(self.places.hold)
-        files.remove(self.places.confirm)
-        files.remove(self.places.gate)
-        shutil.rmtree(os.path.dirname(hidden_path(self.socket_path)), ignore_errors=True)
-        self.listener.close()
-        self.listen()
-        self.up, self.in_force, self.units = True, self.read_file(), self.read_units()
-        self.images = self.images_of_units()
-        pathlib.Path(self.root, "containers", "written").write_text("since the boot")
-
-    def info(self):
-        return {
-            "Driver": "overlay2",
-            "DockerRootDir": os.path.realpath(self.root),
-            "Debug": self.in_force.get("debug"),
-            "LiveRestoreEnabled": bool(self.in_force.get("live-restore")),
-        }
-
-    @property
-    def root(self):
-        return self.in_force.get("data-root", self.default_root)
-
-
-def copy(names, source, target):
-    """What rsync would do here."""
-    for name in sorted(os.fsdecode(names).split("\0")):
-        if os.path.isdir(source + name):
-            os.makedirs(target + name, exist_ok=True)
-        else:
-            shutil.copy2(source + name, target + name)
-        shutil.copystat(source + name, target + name)
-
-
-class Daemon(Engine):
-    """The API of a machine's dockerd."""
-
-    def __init__(self, machine):
-        super().__init__("/nowhere")
-        object.__setattr__(self, "machine", machine)
-
-    def _call(self, method, path, query):
-        machine = self.machine
-        _empty, kind, name, *rest = [*path.split("/"), ""]
-        if not machine.up:
-            raise EngineError("api-silent", "The daemon does not answer.")
-        if method == "POST":
-            machine.posts.append((name, rest[0], machine.in_force.get("debug")))
-            if name == machine.broken:
-                raise EngineError("api-error", "The port is taken.")
-            machine.containers[name] = {"start": "running", "pause": "paused"}[rest[0]]
-            return None
-        if kind == "containers" and name != "json":
-            return {"Id": name, "Name": f"/{name}", "Config": {}, "HostConfig": {}, "State": {"Status": machine.containers[name]}}
-        return {
-            "info": machine.info(),
-            "containers": [{"Id": one} for one in machine.containers],
-            "images": [] if machine.loses_image and machine.in_force.get("debug") else [{"Id": "sha256:1"}],
-            "volumes": {"Volumes": None},
-            "networks": [],
-        }[kind]
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
-
-
-class World:
-    """A machine, a plan for it, and what both sides of the plan look like."""
-
-    def __init__(
-        self, top, places, state_of, settings, asks, path, keep_source=True, mounts=(), restores=False, inside=False, images=False, confirm=False, packages=None
-    ):
-        self.root = top / "root"
-        self.kept, history = None, ()
-        lives = top / "moved" if restores else self.root
-        (lives / "containers").mkdir(parents=True)
-        (lives / "containers" / "precious").write_text("data")
-        if restores:
-            settings = {**settings, "data-root": str(lives)}
-            self.kept = self.root / ".drydock-kept-1" if inside else top / "root.drydock-kept-1"
-            (self.kept / "containers").mkdir(parents=True)
-            (self.kept / "containers" / "precious").write_text("of old")
-            (self.kept / "containers" / "deleted").write_text("since")
-            # Since then a boot has given its disk another number.
-            history = (PastMove(str(self.root), str(lives), str(self.kept), (5, 6), False, run="then", record={MARKED: True}),)
-            (self.kept / KEPT_MARK).write_text(f"{history[0].kept_id}\n")
-        pathlib.Path(places.daemon_json).write_text(json.dumps(settings))
-        self.machine = Machine(places, self.root, top / "images")
-        self.engine = Daemon(self.machine)
-        changes = {"mounts": list(mounts), "history": history, "socket": self.machine.socket_path, "systemd_socket": self.machine.socket_path}
-        self.images = [str(top / "images"), str(top / "images")]
-        if images:
-            asks += (
-                Ask("containerd", {}, {"containerd.service.d/zz.conf": "[Service]\nExecStart=\nExecStart=@containerd_command@ --root @containerd_root@\n"}),
-            )
-            (top / "images").mkdir()
-            (top / "images" / "layer").write_text("image")
-            fragment = "/lib/systemd/system/containerd.service"
-            unit = Unit(fragment, {fragment: f"[Service]\nExecStart=containerd --root {self.images[0]}\n"}, {}, {})
-            changes["containerd"] = Containerd(unit, os.getpid(), self.images[0], {})
-            self.images[1] = str(top / "images-new")
-        state = state_of(settings, info=self.engine.get("/info"), inventory=take_inventory(self.engine), **changes)
-        request = Request(
-            asks=asks,
-            path=str(top / path) if path else None,
-            containerd_path=self.images[1] if images else None,
-            keep_source=keep_source,
-            state="restored" if restores else "relocated",
-        )
-        paths = look_at_paths(state, request.path, request.containerd_path, request.state)
-        self.plan, problems = make_plan(state, request, paths, places.units, places.daemon_json)
-        assert problems == []
-        if confirm:
-            self.plan = dataclasses.replace(self.plan, confirm=(f"tcp://127.0.0.1:{free_port()}",), confirm_timeout=60)
-        if packages:
-            pathlib.Path(places.units).mkdir(exist_ok=True)
-            pathlib.Path(places.units, "docker.service").write_text("[Service]\nExecStart=/usr/sbin/dockerd -H fd://\n")
-            self.plan = dataclasses.replace(self.plan, packages=packages, effect="restart")
-        self.state = state
-        self.before = {one.path: one.before for one in self.plan.files}
-        self.after = {one.path: one.after for one in self.plan.files}
-
-    def run(self):
-        journal = Journal(self.machine)
-        journal.create(self.plan.to_data())
-        return Transaction(self.machine, self.plan, journal).run()
-
-    def assert_whole(self, new, booted=False):
-        """All of one side: files, what systemd and dockerd have read, our notes, the data, the containers; nothing left over."""
-        machine = self.machine
-        assert {path: files.read(path) for path in self.before} == (self.after if new else self.before)
-        assert machine.up
-        # What ran before a boot is for restart policies to start.
-        assert booted or machine.containers == CONTAINERS
-        assert os.path.exists(os.path.join(machine.root, "containers", "written")) == booted
-        assert {key: machine.in_force.get(key) for key in RELOADED} == {key: machine.read_file().get(key) for key in RELOADED}
-        assert machine.root == machine.read_file().get("data-root", str(self.root))
-        assert pathlib.Path(machine.root, "containers", "precious").read_text() == "data"
-        assert not os.path.lexists(os.path.join(machine.root, "containers", "deleted"))
-        assert not os.path.islink(machine.root)
-        assert self.kept is None or self.kept.exists() is not new
-        # Kept data are known by their mark, and a root in use has no mark of ours.
-        for past in self.plan.history if not new else load(machine).history[len(self.plan.history) :]:
-            assert not past.kept or (past.record[MARKED], read_mark(past.kept)) == (True, past.kept_id)
-        assert not {COPY_MARK, KEPT_MARK} & {*os.listdir(machine.root), *(os.listdir(self.root) if self.kept and not new and self.root.exists() else ())}
-        assert machine.units == machine.read_units()
-        assert machine.images == self.images[new]
-        assert machine.version == ("2" if new and self.plan.packages else "1")
-        assert self.plan.containerd is None or pathlib.Path(machine.images, "layer").read_text() == "image"
-        assert not os.path.islink(machine.images)
-        assert not any(HOLD_DROP_IN in name for name in machine.units)
-        assert not os.path.exists(machine.places.hold)
-        assert not os.path.exists(machine.places.confirm)
-        assert not os.path.exists(machine.places.gate)
-        assert not os.path.exists(os.path.dirname(hidden_path(machine.socket_path)))
-        assert machine.is_open()
-        assert not Journal(machine).is_open
-        assert load(machine).owners == (self.plan.owners if new else {})
-
-
-# What daemon.json says before, what is asked, where the data should go, effect.
-CHANGES = {
-    "a guard of the start": ({}, (Ask("a", {}, {"zz.conf": "[Unit]\nAfter=x.service\n"}),), None, "none"),
-    "a reload": ({"ipv6": False}, (Ask("a", {"debug": True}),), None, "reload"),
-    "a restart": ({}, (Ask("a", {"debug": True, "mtu": 1400}, {"zz.conf": LIMITS}),), None, "restart"),
-    "a move": ({"live-restore": True}, (Ask("a", {"debug": True}),), "new", "restart"),
-    "a rename": ({"live-restore": True}, (Ask("a", {"debug": True}),), "new", "restart", {"mounts": [Mount("/", "ext4", "/dev/x", frozenset())]}),
-    "a move of containerd too": ({}, (Ask("a", {"debug": True}),), "new", "restart", {"images": True}),
-    "a rename of containerd": ({}, (), None, "restart", {"images": True, "mounts": [Mount("/", "ext4", "/dev/x", frozenset())]}),
-    "a restart that is confirmed": ({}, (Ask("a", {"debug": True, "mtu": 1400}),), None, "restart", {"confirm": True}),
-    "a move that is confirmed": ({}, (Ask("a", {"debug": True}),), "new", "restart", {"confirm": True}),
-    "an upgrade": ({}, (Ask("a", {"debug": True}),), None, "restart", {"packages": Upgrade({"docker.io": "1"}, {"docker.io": "2"}, back=True)}),
-    "a move taken back": ({}, (Ask("a", {"debug": True}),), None, "restart", {"restores": True}),
-    "a move taken back to a mount point": ({}, (Ask("a", {"debug": True}),), None, "restart", {"restores": True, "inside": True}),
-}
+start_again = daemon.running_set.start_again
 
 
 @pytest.fixture
@@ -378,27 +62,13 @@ def memory(tmp_path):
 
 
 @pytest.fixture
-def world(host, memory, make_state, monkeypatch):
+def world(memory, make_state, monkeypatch):
     """Make a world for a change; each call makes a new one."""
     numbers = itertools.count()
 
     def make(change, **options):
-        settings, asks, path, effect, *more = CHANGES[change]
-        top = memory / f"world{next(numbers)}"
-        top.mkdir()
-        places = type(host.places)(**{name: str(top / name) for name in vars(host.places)})
-        made = World(top, places, make_state, settings, asks, path, **{**(more[0] if more else {}), **options})
-        assert made.plan.effect == effect
-        monkeypatch.setattr(base, "Engine", lambda path: made.engine)
-        for module in (copy_module, recovery):
-            monkeypatch.setattr(module, "Copier", functools.partial(copier_module.Copier, fill=made.machine.filling))
-        for module in (prove, recovery):
-            monkeypatch.setattr(module, "command_line", lambda pid: ["containerd", "--root", made.machine.images])
-        monkeypatch.setattr(os, "fsync", lambda fd: made.machine.moment())
-        return made
+        return make_world(monkeypatch, memory / f"world{next(numbers)}", make_state, change, **options)
 
-    # Containers of the machine that runs the tests are nobody's business.
-    monkeypatch.setattr(roots, "_busy_shims", list)
     return make
 
 
@@ -511,7 +181,8 @@ def test_a_change_is_done_where_the_old_disk_is_gone(world, monkeypatch, mounted
         return {"kept": {"data-root": str(it.root / ".drydock-kept-1")}}
 
     monkeypatch.setattr(roots.Finish, "facts", taken_out)
-    assert it.run().kept == []
+    outcome = it.run()
+    assert (outcome.kept, outcome.remarks) == ([], [])
     assert not mounted_on or os.listdir(it.root) == []
 
 
@@ -579,7 +250,7 @@ def test_a_move_keeps_the_old_data_aside_and_marks_the_new(world):
     assert kept.startswith(f"{it.root}.drydock-kept-")
     assert not it.root.exists()
     assert pathlib.Path(kept, "containers", "precious").read_text() == "data"
-    assert sorted(os.listdir(it.machine.root)) == [it.plan.marker, "containers"]
+    assert sorted(os.listdir(it.machine.root)) == [it.plan.marker, "containers", "image"]
     assert it.plan.marker.startswith(MARKER_PREFIX)
 
 
@@ -593,7 +264,7 @@ def test_a_move_without_keeping_leaves_no_old_data(world):
 def test_a_renamed_root_is_marked(world):
     it = world("a rename")
     it.run()
-    assert sorted(os.listdir(it.machine.root)) == [it.plan.marker, "containers"]
+    assert sorted(os.listdir(it.machine.root)) == [it.plan.marker, "containers", "image"]
 
 
 def watched(it, look):
@@ -696,7 +367,7 @@ def test_a_daemon_that_lost_something_is_not_let_loose(world, change):
     assert sorted(it.machine.posts) == [("held", "pause", None), ("held", "start", None), ("web", "start", None)]
 
 
-@pytest.mark.parametrize("change", ["a restart that is confirmed", "a move that is confirmed"])
+@pytest.mark.parametrize("change", ["a restart that is confirmed"])
 def test_a_daemon_whose_addresses_nobody_reaches_is_not_stopped(world, change):
     it = world(change)
     it.machine.reached = False
@@ -761,19 +432,40 @@ def test_a_container_that_does_not_start_is_told_and_takes_nothing_back(world):
     assert files.read(it.machine.places.daemon_json) == it.after[it.machine.places.daemon_json]
 
 
-def test_when_containers_work_on_the_new_root_there_is_no_way_back(world):
-    """What they wrote since would be lost: a failure behind the release is told, and the next run goes on."""
+def test_an_old_root_that_cannot_be_set_aside_stays_and_the_change_is_done(world):
+    """Containers work on the new root: what they wrote since would be lost, and no later run may fail because of it."""
     it = world("a move")
     in_the_way = pathlib.Path(f"{it.root}.drydock-kept-{datetime.datetime.fromtimestamp(1_700_000_000):%Y%m%dT%H%M%S}", "x")
     in_the_way.mkdir(parents=True)
-    with pytest.raises(
-        DrydockError, match=r"The change is in force and the containers were started, but 'finish' failed: .*goes on from there\. \[step-failed\]$"
-    ):
-        it.run()
-    assert (it.machine.root, it.machine.containers) == (it.plan.move.target, CONTAINERS)
-    shutil.rmtree(in_the_way.parent)
-    assert "An interrupted change was finished" in recover(it.machine)
+    outcome = it.run()
+    assert outcome.remarks == [
+        f"The old data root still lies in {it.root}, because setting it aside failed: {it.root} and {in_the_way.parent}: Directory not empty."
+    ]
+    assert [(one.bytes > 0, one.kept) for one in outcome.moved] == [(True, "")]
+    assert recover(it.machine) is None
     it.assert_whole(new=True)
+
+
+@pytest.mark.parametrize("command", ["daemon-reload", "sync"])
+def test_what_fails_behind_the_release_keeps_nothing_open(world, monkeypatch, command):
+    """Containers run on the new root: the rest is done all the same, told, and no later run finds anything to recover."""
+    it = world("a move")
+    real = roots.kept_roots.set_aside
+    if command == "sync":
+        monkeypatch.setattr(roots.kept_roots, "set_aside", lambda *args: (real(*args), time.sleep("no number"))[0])
+    else:
+        bad_luck = [{command: "out of luck"}]
+        monkeypatch.setattr(
+            daemon.running_set, "start_again", lambda *args: (start_again(*args), it.machine.failing.update(bad_luck.pop() if bad_luck else {}))[0]
+        )
+    outcome = it.run()
+    assert [one for one in outcome.failures if re.match(r"'(finish|release)' failed: ", one)]
+    assert recover(it.machine) is None
+    assert it.machine.root == it.plan.move.target
+    assert not os.path.exists(it.machine.places.hold)
+    assert not it.machine.service_is_held()
+    # systemd does not know the hold's command any more.
+    assert it.machine.units == it.machine.read_units()
 
 
 def test_old_data_that_cannot_be_removed_are_kept_and_the_change_is_done(world, monkeypatch):
@@ -801,15 +493,18 @@ def test_old_data_that_cannot_be_removed_are_kept_and_the_change_is_done(world, 
     it.assert_whole(new=True)
 
 
-def test_what_somebody_has_stopped_since_the_release_is_not_started_once_more(world):
-    """The rest of the change waits for somebody; meanwhile the containers are their owner's."""
+def test_what_somebody_has_stopped_since_the_release_is_not_started_once_more(world, monkeypatch):
+    """The process dies behind the release; until the next run the containers are their owner's."""
     it = world("a move")
-    in_the_way = pathlib.Path(f"{it.root}.drydock-kept-{datetime.datetime.fromtimestamp(1_700_000_000):%Y%m%dT%H%M%S}", "x")
-    in_the_way.mkdir(parents=True)
-    with pytest.raises(DrydockError, match="'finish' failed"):
-        it.run()
+
+    def crash(*arguments):
+        raise Crash
+
+    with monkeypatch.context() as patch:
+        patch.setattr(roots.kept_roots, "set_aside", crash)
+        with pytest.raises(Crash):
+            it.run()
     it.machine.containers["web"] = "exited"
-    shutil.rmtree(in_the_way.parent)
     assert "An interrupted change was finished" in recover(it.machine)
     assert it.machine.containers == {**CONTAINERS, "web": "exited"}
 
@@ -818,7 +513,6 @@ def test_what_somebody_has_stopped_since_the_release_is_not_started_once_more(wo
 def test_containers_that_were_let_loose_are_never_undone(world, monkeypatch, died):
     """The process dies when they run again, and before anything else is noted; what they removed meanwhile is their business."""
     it = world("a restart")
-    start_again = daemon.running_set.start_again
 
     def then_crash(*arguments):
         start_again(*arguments)
@@ -839,9 +533,7 @@ def test_containers_that_were_let_loose_are_never_undone(world, monkeypatch, die
     it.assert_whole(new=True)
 
 
-def test_what_containers_wrote_since_a_boot_is_never_undone(world, monkeypatch):
-    """Behind the commit a boot starts them on the new root; what they removed there before the recovery is their business."""
-    it = world("a move")
+def dies_behind_its_commit(it, monkeypatch):
     commit = Journal.commit
 
     def then_crash(journal):
@@ -852,10 +544,421 @@ def test_what_containers_wrote_since_a_boot_is_never_undone(world, monkeypatch):
         patch.setattr(Journal, "commit", then_crash)
         with pytest.raises(Crash):
             it.run()
+
+
+def test_what_containers_wrote_since_a_boot_is_never_undone(world, monkeypatch):
+    """Behind the commit a boot starts them on the new root; what they removed there before the recovery is their business."""
+    it = world("a move")
+    dies_behind_its_commit(it, monkeypatch)
     it.machine.boot()
     it.machine.loses_image = True
     assert "An interrupted change was finished" in recover(it.machine)
     it.assert_whole(new=True, booted=True)
+
+
+# Others at work -----------------------------------------------------------------------------------------------
+
+
+def test_what_others_remove_before_the_stop_is_told_and_nothing_more(world):
+    """A client, the swarm, or a unit's ExecStop: the daemon says so, and the disk has it no more."""
+    it = world("a restart")
+
+    def remove():
+        del it.machine.containers["old"]
+        it.machine.happens("container", "destroy", "old")
+
+    it.machine.others = {"systemctl stop": remove}
+    outcome = it.run()
+    assert outcome.remarks == ["Others have removed container old meanwhile."]
+    assert (it.machine.containers, recover(it.machine)) == ({"web": "running", "held": "paused"}, None)
+
+
+@pytest.mark.parametrize("change", ["a restart", "a move"])
+def test_a_container_that_is_on_the_disk_has_to_be_listed(world, change):
+    """The daemon's list lacks it, and nobody has removed it: that is a loss."""
+    it = world(change)
+    (it.root / "containers" / "old").mkdir()
+    it.machine.others = {"systemctl start": lambda: it.machine.containers.pop("old")}
+    with pytest.raises(DrydockError, match="'prove': The daemon does not have what it had before: container old is missing"):
+        it.run()
+    assert it.machine.up
+    assert not Journal(it.machine).is_open
+
+
+def test_an_image_of_containerd_is_missed_unless_the_daemon_says_that_it_was_removed(world, monkeypatch):
+    """The disk does not show it."""
+    for said in (False, True):
+        it = world("a restart")
+        info = it.machine.info
+        it.machine.info = functools.partial(lambda info: {**info(), "DriverStatus": [["driver-type", "io.containerd.snapshotter.v1"]]}, info)
+        it.machine.loses_image = True
+        if said:
+            it.machine.others = {"systemctl stop": functools.partial(it.machine.happens, "image", "delete", "sha256:1")}
+            assert it.run().remarks == ["Others have removed image sha256:1 meanwhile."]
+        else:
+            with pytest.raises(DrydockError, match="image sha256:1 is missing"):
+                it.run()
+
+
+def test_what_others_start_before_the_stop_runs_afterwards(world):
+    """And what they stop stays stopped."""
+    it = world("a restart")
+
+    def work():
+        it.machine.containers.update(old="running", web="exited", new="running")
+        for action, id in (("start", "old"), ("kill", "web"), ("die", "web"), ("create", "new"), ("start", "new")):
+            it.machine.happens("container", action, id)
+
+    it.machine.others = {"systemctl stop": work}
+    outcome = it.run()
+    assert it.machine.containers == {"web": "exited", "held": "paused", "old": "running", "new": "running"}
+    assert (outcome.started, outcome.failures) == (3, [])
+
+
+def test_what_others_stop_before_the_stop_stays_stopped_where_nothing_else_runs(world):
+    it = world("a restart")
+
+    def work():
+        it.machine.containers.update(web="exited", held="exited")
+        for id in ("web", "held"):
+            for action in ("kill", "die"):
+                it.machine.happens("container", action, id)
+
+    it.machine.others = {"systemctl stop": work}
+    it.run()
+    assert set(it.machine.containers.values()) == {"exited"}
+
+
+def test_a_container_that_is_removed_while_it_is_started_is_no_failure(world):
+    it = world("a restart")
+    real = it.engine._call
+
+    def call(method, path, query):
+        if path == "/containers/web/json" and it.machine.in_force.get("debug"):
+            raise EngineError("api-error", "No such container: web", status=404)
+        return real(method, path, query)
+
+    object.__setattr__(it.engine, "_call", call)
+    assert it.run().failures == []
+
+
+def test_the_tasks_of_a_swarm_are_the_swarms(world, monkeypatch):
+    """It makes them anew, and would have the old ones twice."""
+    it = world("a restart")
+    real = it.engine._call
+
+    def call(method, path, query):
+        answer = real(method, path, query)
+        return {**answer, "Config": {"Labels": {"com.docker.swarm.task.id": "x"}}} if path == "/containers/web/json" else answer
+
+    object.__setattr__(it.engine, "_call", call)
+    it.machine.others = {"systemctl start": lambda: it.machine.containers.pop("web")}
+    outcome = it.run()
+    assert (outcome.remarks, outcome.failures, it.machine.posts) == ([], [], [("held", "start", True), ("held", "pause", True)])
+
+
+@pytest.mark.parametrize("change", ["a restart", "a move", "a rename"])
+@pytest.mark.parametrize("moment", ["systemctl stop", "systemctl start"])
+def test_a_daemon_json_that_somebody_writes_meanwhile_is_his(world, change, moment):
+    """It may hide all data or keep the daemon from starting: everything comes back with what was there, and his file stays as it is."""
+    it = world(change)
+    path = pathlib.Path(it.machine.places.daemon_json)
+    his = json.dumps({"data-root": "/elsewhere"})
+    before = path.read_text()
+    it.machine.others = {moment: lambda: path.write_text(his)}
+    started = []
+    it.machine.before_start = lambda: started.append(it.machine.read_units()[HOLD_DROP_IN])
+    if moment == "systemctl start":
+        # The start itself has read it already.
+        it.machine.others = {"daemon-reload": lambda: it.machine.others.update({"systemctl stop": lambda: path.write_text(his)})}
+    with pytest.raises(
+        DrydockError, match=rf"{path} was changed by somebody else.*Ended with differences: {path} was changed by somebody else since, and stays"
+    ):
+        it.run()
+    assert path.read_text() == his
+    assert "--config-file" in started[-1]
+    assert json.loads(pathlib.Path(it.machine.places.old_daemon_json).read_text()) == {
+        **json.loads(before),
+        **({"live-restore": False} if it.plan.live_restore else {}),
+    }
+    assert it.machine.containers == CONTAINERS
+    assert recover(it.machine) is None
+
+
+def test_a_daemon_json_that_somebody_writes_behind_ours_is_never_started_with(world):
+    """Nobody knows on which root, or whether, the daemon would come up."""
+    it = world("a restart")
+    path, read = pathlib.Path(it.machine.places.daemon_json), []
+    it.machine.before_start = lambda: read.append((it.machine.read_file_of_start(), path.read_text()))
+    # The units are read anew behind the last write.
+    it.machine.others = {"systemctl stop": lambda: it.machine.others.update({"daemon-reload": lambda: path.write_text('{"data-root": "/elsewhere"}')})}
+    with pytest.raises(DrydockError, match=f"Failed at 'start': {path} was changed by somebody else while the daemon was down"):
+        it.run()
+    assert read == [({}, '{"data-root": "/elsewhere"}')]
+
+
+def test_a_daemon_that_somebody_has_started_behind_ours_is_not_stopped(world):
+    """The process dies behind the start; somebody writes his own file and restarts the daemon, the hold is still there."""
+    make = functools.partial(world, "a restart")
+    it = next(
+        one
+        for one in (crashed(make, moment) for moment in moments_of(make))
+        if '"started"' in (files.read(f"{Journal(one.machine).directory}/log.jsonl") or "")
+    )
+    path = pathlib.Path(it.machine.places.daemon_json)
+    path.write_text('{"log-level": "warn"}')
+    it.machine.starts += 1
+    it.machine.in_force = it.machine.read_file()
+    it.machine.commands.clear()
+    assert "An interrupted change was undone" in recover(it.machine)
+    assert not [words for words in it.machine.commands if words.startswith("systemctl stop")]
+    assert (path.read_text(), it.machine.containers) == ('{"log-level": "warn"}', CONTAINERS)
+
+
+def test_a_host_that_was_repaired_by_hand_is_left_as_it_is(world):
+    """The process dies in mid-change; somebody writes his own file and starts the daemon: no second outage, and his words stay."""
+    for moment in moments_of(lambda: world("a restart")):
+        it = crashed(lambda: world("a restart"), moment)
+        if Journal(it.machine).committed or not Journal(it.machine).is_open or any(it.machine.posts):
+            continue
+        path = pathlib.Path(it.machine.places.daemon_json)
+        path.write_text('{"log-level": "warn"}')
+        it.machine.boot()
+        it.machine.commands.clear()
+        told = recover(it.machine)
+        assert "An interrupted change was undone" in told
+        assert path.read_text() == '{"log-level": "warn"}'
+        assert not [words for words in it.machine.commands if words.startswith(("systemctl stop", "systemctl start"))]
+
+
+def test_a_stored_path_that_cannot_be_rewritten_is_told(world):
+    """dockerd starts without a container whose file is broken."""
+    it = world("a move")
+    (it.root / "containers" / "broken").mkdir()
+    (it.root / "containers" / "broken" / "config.v2.json").write_bytes(bytes(100))
+    outcome = it.run()
+    (remark,) = outcome.remarks
+    assert remark.startswith(f"The paths in {it.plan.move.target}/containers/broken/config.v2.json stay as they are, since it cannot be read or written: ")
+    assert it.machine.root == it.plan.move.target
+
+
+@pytest.mark.parametrize("moment", ["rsync", "systemctl stop"])
+def test_what_somebody_mounts_below_the_old_root_is_never_unmounted(world, moment):
+    """During the copy, or while the daemon stops: it is not in the copy, and it is not ours."""
+    it = world("a move")
+    point = f"{it.root}/volumes/db/_data"
+    it.machine.others = {moment: lambda: pathlib.Path(it.machine.places.mountinfo).write_text(f"1 2 0:1 / {point} rw - ext4 /dev/x rw\n")}
+    with pytest.raises(DrydockError, match=rf"{point} is mounted below the old data root and is not Docker's\. "):
+        it.run()
+    assert not any("umount" in words for words in it.machine.commands)
+    assert any(words.startswith("systemctl stop") for words in it.machine.commands) == (moment == "systemctl stop")
+    it.assert_whole(new=False)
+
+
+def test_a_target_that_is_no_longer_what_was_copied_to_ends_the_change(world):
+    """Its file system was unmounted meanwhile."""
+    it = world("a move")
+    it.machine.others = {"sync --file-system": lambda: os.unlink(os.path.join(it.plan.move.target, COPY_MARK))}
+    with pytest.raises(DrydockError, match=f"{it.plan.move.target} is not as it was when the copy began: another file system is mounted or unmounted there"):
+        it.run()
+    assert not any(words.startswith("systemctl stop") for words in it.machine.commands)
+
+
+@pytest.mark.runs_commands
+def test_whoever_writes_below_the_old_root_ends_the_move(world, monkeypatch):
+    """What comes behind the copy would be lost."""
+    it = world("a move")
+    monkeypatch.setattr(surroundings, "processes", processes)
+    path = it.root / "containers" / "precious"
+    with subprocess.Popen(["/bin/sh", "-c", f"exec 3>>{path}; echo; exec sleep 60"], stdout=subprocess.PIPE) as writer:
+        writer.stdout.readline()
+        try:
+            with pytest.raises(DrydockError, match=rf"Process {writer.pid} \(sleep\) writes to {path}, below the old data root"):
+                it.run()
+        finally:
+            writer.kill()
+    it.assert_whole(new=False)
+
+
+def test_a_daemon_that_somebody_has_restarted_on_another_root_is_not_stopped(world):
+    it = world("a move")
+    info = it.machine.info
+    it.machine.others = {"rsync": lambda: setattr(it.machine, "info", lambda: {**info(), "DockerRootDir": "/elsewhere"})}
+    with pytest.raises(DrydockError, match=r"Failed at 'stop': The daemon was restarted by somebody else on /elsewhere, no longer on "):
+        it.run()
+    assert not any(words.startswith("systemctl stop") for words in it.machine.commands)
+
+
+@pytest.mark.parametrize("change", ["a restart", "a move"])
+def test_a_file_that_was_changed_since_the_plan_ends_the_change_before_the_stop(world, change):
+    """No outage is needed to find that out."""
+    it = world(change)
+    path = pathlib.Path(it.machine.places.daemon_json)
+    it.machine.others = {"daemon-reload": lambda: path.write_text('{"log-level": "warn"}')}
+    with pytest.raises(DrydockError, match=f"{path} was changed by somebody else since this change was planned"):
+        it.run()
+    assert not any(words.startswith("systemctl stop") for words in it.machine.commands)
+    assert path.read_text() == '{"log-level": "warn"}'
+    assert not Journal(it.machine).is_open
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("docker.service", "[Service]\nExecStart=/opt/dockerd\n", "docker.service"),
+        ("docker.service.d/50-his.conf", "[Service]\nLimitNOFILE=5\n", "50-his.conf"),
+        ("defaults", "OPTIONS=--debug\n", "The environment of docker.service"),
+    ],
+)
+def test_a_unit_that_somebody_changes_meanwhile_ends_the_change_before_the_stop(world, name, text, told):
+    it = world("a restart")
+    units = pathlib.Path(it.machine.places.units)
+    (units / "docker.service.d").mkdir(parents=True)
+    (units / "docker.service").write_text(f"[Service]\nEnvironmentFile=-{units}/defaults\nExecStart=/usr/sbin/dockerd $OPTIONS\n")
+    it.plan = dataclasses.replace(it.plan, seen={**it.plan.seen, **Systemd(it.machine).read(()).digests})
+    it.machine.others = {"daemon-reload": lambda: (units / name).write_text(text)}
+    with pytest.raises(DrydockError, match=f"Failed at 'stop': .*{told} was changed by somebody else since this change was planned"):
+        it.run()
+    assert not any(words.startswith("systemctl stop") for words in it.machine.commands)
+
+
+def test_who_depends_on_the_daemon_is_stopped_before_it_and_started_behind_the_release(world):
+    for undone in (False, True):
+        it = world("a restart")
+        it.machine.loses_image = undone
+        act = it.machine.act
+
+        def show(argv, stdin, act=act):
+            asked = argv[:3] == ("systemctl", "show", "docker.service") and argv[4].startswith("RequiredBy")
+            return "RequiredBy=stack.service\n" if asked else act(argv, stdin)
+
+        it.machine.act = show
+        with pytest.raises(DrydockError, match="image sha256:1 is missing") if undone else contextlib.nullcontext():
+            it.run()
+        orders = [words for words in it.machine.commands if words.startswith(("systemctl stop", "systemctl start"))]
+        assert orders[0] == "systemctl stop stack.service"
+        assert orders[-1] == "systemctl start stack.service"
+        assert it.machine.up
+
+
+# Undoing that fails ------------------------------------------------------------------------------------------
+
+
+def test_each_step_of_an_undo_is_on_its_own(world, monkeypatch):
+    """A file that cannot come back is told; the daemon comes up with what is there, and the journal is closed."""
+    it = world("a restart")
+    it.machine.loses_image = True
+    put = files.put
+
+    def refuse(path, text, mode=0o644):
+        if path == it.machine.places.daemon_json and text == it.before[path]:
+            raise PermissionError(errno.EPERM, "Operation not permitted", path)
+        put(path, text, mode)
+
+    monkeypatch.setattr(files, "put", refuse)
+    path = it.machine.places.daemon_json
+    with pytest.raises(DrydockError, match=rf"Ended with differences: 'write {path}' could not be undone: {path}: Operation not permitted"):
+        it.run()
+    assert (it.machine.up, it.machine.containers) == (True, CONTAINERS)
+    assert recover(it.machine) is None
+    assert not it.machine.service_is_held()
+
+
+def test_a_hold_that_was_not_undone_goes_with_the_journal(world, monkeypatch):
+    """Behind a closed journal nobody would take it away, and nobody could start the daemon."""
+    it = world("a restart")
+    path = pathlib.Path(it.machine.places.daemon_json)
+    it.machine.others = {"daemon-reload": lambda: path.write_text('{"log-level": "warn"}')}
+    monkeypatch.setattr(daemon.Hold, "undo", lambda step, line: 1 // 0)
+    with pytest.raises(DrydockError, match="'hold' could not be undone: ZeroDivisionError"):
+        it.run()
+    assert not it.machine.service_is_held()
+
+
+def test_a_hold_that_cannot_be_taken_away_is_told_and_the_journal_is_closed(world, monkeypatch):
+    it = world("a restart")
+    unhold = Systemd.unhold
+    monkeypatch.setattr(Systemd, "unhold", lambda service: 1 // 0)
+    outcome = it.run()
+    assert [one for one in outcome.failures if one.startswith("The hold could not be taken away: ZeroDivisionError: ")]
+    assert not Journal(it.machine).is_open
+    monkeypatch.setattr(Systemd, "unhold", unhold)
+
+
+def test_a_daemon_that_does_not_start_the_old_way_is_started_plainly(world):
+    it = world("a restart")
+    it.machine.failures = 2
+    it.machine.others = {}
+    real = it.machine.act
+
+    def act(argv, stdin):
+        if argv[:2] == ("systemctl", "start") and it.machine.failures:
+            it.machine.failures -= 1
+            return ""
+        return real(argv, stdin)
+
+    it.machine.act, it.machine.holds_back = act, None
+    with pytest.raises(DrydockError, match=r"Failed at 'start': .*Ended with differences: 'stop' could not be undone: dockerd does not start"):
+        it.run()
+    assert (it.machine.up, it.machine.containers) == (True, CONTAINERS)
+    assert not Journal(it.machine).is_open
+
+
+def test_a_daemon_that_does_not_start_at_all_is_told_with_its_containers(world):
+    """Nothing is held then, and the next run starts from what is."""
+    it = world("a restart")
+    real = it.machine.act
+    it.machine.act = lambda argv, stdin: "" if argv[:2] == ("systemctl", "start") else real(argv, stdin)
+    with pytest.raises(
+        DrydockError, match=r"the daemon is down, and with it these containers: web, held \(mend what 'journalctl -u docker' says, then: systemctl st"
+    ):
+        it.run()
+    assert recover(it.machine) is None
+    assert not it.machine.service_is_held()
+    assert not os.path.exists(it.machine.places.hold)
+    assert {path: files.read(path) for path in it.before} == it.before
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["before it fails", "up to its end"])
+def test_what_clients_did_on_a_root_that_is_given_up_is_kept(world, late):
+    """The old root does not have it, and no later run may take it for an unfinished copy."""
+    it = world("a move")
+
+    def work():
+        it.machine.happens("container", "create", "ci")
+        pathlib.Path(it.plan.move.target, "containers", "ci").write_text("order 30")
+
+    def start():
+        it.machine.loses_image = True
+        if late:
+            it.machine.others["systemctl stop"] = work
+        else:
+            work()
+
+    it.machine.others = {"systemctl start": lambda: it.machine.after_start.append(start)}
+    with pytest.raises(DrydockError, match=r"what others did on the new data root before it was given up is kept in (\S+): container ci \(create\)") as caught:
+        it.run()
+    kept = re.search(r"is kept in (\S+):", str(caught.value))[1]
+    assert pathlib.Path(kept, "containers", "ci").read_text() == "order 30"
+    it.machine.loses_image = False
+    it.assert_whole(new=False)
+    it.run()
+    assert pathlib.Path(kept, "containers", "ci").read_text() == "order 30"
+
+
+def test_a_change_behind_its_commit_that_cannot_be_proved_is_closed(world, monkeypatch):
+    """After a boot there is no way back: the daemon runs, and the old root stays where it is."""
+    it = world("a move")
+    dies_behind_its_commit(it, monkeypatch)
+    it.machine.boot()
+    info = it.machine.info
+    it.machine.info = lambda: {**info(), "Driver": "vfs"}
+    told = recover(it.machine)
+    assert "An interrupted change was finished" in told
+    assert "Ended with differences: The daemon uses the storage driver vfs, not overlay2." in told
+    assert recover(it.machine) is None
+    assert it.root.exists()
+    assert it.machine.containers["web"] == "running"
 
 
 # The API --------------------------------------------------------------------------------------------------------
@@ -875,14 +978,14 @@ def at(seen, what):
 
 
 @pytest.mark.parametrize("change", ["a restart", "a move", "an upgrade"])
-def test_nobody_else_gets_in_from_the_inventory_to_the_release(world, change):
+def test_nobody_else_gets_in_from_the_stop_to_the_release(world, change):
     """What a client was promised by then would be undone with the change."""
     it = world(change)
     seen = looks_at_the_door(it)
     it.run()
     assert at(seen, "systemctl stop") == {False}
-    # Before the stop, and behind the start.
-    assert [is_open for done, is_open in seen if done == "GET /images/json"] == [False, False]
+    # Right before the stop, where the events tell what else was done, and behind the start.
+    assert [is_open for done, is_open in seen if done == "GET /images/json"] == [True, False]
     # Some containers mount the socket.
     assert at(seen, "POST /containers/") == {True}
     it.assert_whole(new=True)
@@ -913,7 +1016,8 @@ def test_the_daemon_that_comes_back_is_open_when_its_containers_start(world):
     seen = looks_at_the_door(it)
     with pytest.raises(DrydockError, match="image sha256:1 is missing"):
         it.run()
-    assert [is_open for done, is_open in seen if done == "GET /images/json"] == [False, False, False]
+    # Before the stop, to prove the new one, before its end, and to look at the old one.
+    assert [is_open for done, is_open in seen if done == "GET /images/json"] == [True, False, False, True]
     assert at(seen, "POST /containers/") == {True}
     it.assert_whole(new=False)
 
@@ -946,8 +1050,7 @@ def test_the_ports_of_both_sides_are_closed(world):
     with pytest.raises(DrydockError, match="nothing accepts connections on tcp://127"):
         it.run()
     assert ["dport { 1 }" in rules[0], "dport { 1, 2 }" in rules[1]] == [True, True]
-    # What is undone fails in the same way here: nobody listens on the old port either.
-    assert it.machine.is_open() is False
+    assert it.machine.is_open()
 
 
 # Crashes --------------------------------------------------------------------------------------------------------
@@ -1194,8 +1297,8 @@ def test_the_certificates_that_the_daemon_has_read_are_noted(world, monkeypatch)
 
 
 def test_containers_that_outlived_the_daemon_stop_the_copy(world, monkeypatch):
-    monkeypatch.setattr(roots, "_busy_shims", lambda: ["4711"])
     it = world("a move")
+    monkeypatch.setattr(roots, "_busy_shims", lambda: ["4711"])
     with pytest.raises(DrydockError, match=r"Failed at 'final copy': 1 containers outlived the daemon's stop .containerd-shim 4711"):
         it.run()
     it.assert_whole(new=False)
@@ -1203,8 +1306,8 @@ def test_containers_that_outlived_the_daemon_stop_the_copy(world, monkeypatch):
 
 def test_containers_that_are_just_dying_are_waited_for(world, monkeypatch):
     looks = iter([["4711", "4712"], ["4711"], []])
-    monkeypatch.setattr(roots, "_busy_shims", lambda: next(looks))
     it = world("a move")
+    monkeypatch.setattr(roots, "_busy_shims", lambda: next(looks))
     it.run()
     it.assert_whole(new=True)
     assert next(looks, None) is None
@@ -1225,10 +1328,13 @@ def test_a_shim_counts_while_its_container_has_a_process(busy):
 
 def test_mounts_that_the_daemon_left_are_taken_away_the_deepest_first(world):
     it = world("a move")
-    points = [it.root, f"{it.root}/a", f"{it.root}/a/b", f"{it.root}-not"]
+    points = [it.root, f"{it.root}/overlay2/a", f"{it.root}/overlay2/a/b", f"{it.root}-not"]
     pathlib.Path(it.machine.places.mountinfo).write_text("".join(f"1 2 0:1 / {point} rw - ext4 /dev/x rw\n" for point in points))
     it.run()
-    assert [command for command in it.machine.commands if "umount" in command] == [f"umount {it.root}/a/b", f"umount {it.root}/a"]
+    assert [command for command in it.machine.commands if "umount" in command] == [
+        f"umount {it.root}/overlay2/a/b",
+        f"umount {it.root}/overlay2/a",
+    ]
 
 
 @pytest.mark.parametrize("pid", [str(os.getpid()), "999999999", "self"])
@@ -1243,3 +1349,17 @@ def test_an_address_is_proved_by_a_connection():
             prove._check_tcp(parse_address(f"tcp://{host}:{port}"))
     with pytest.raises(DrydockError, match=f"nothing accepts connections on tcp://127.0.0.1:{port}"):
         prove._check_tcp(parse_address(f"tcp://127.0.0.1:{port}"))
+
+
+def test_a_recovery_that_fails_is_not_tried_again(world, monkeypatch):
+    """Each attempt could be an outage: the daemon comes up with what is there, open for everybody, and the journal is closed."""
+    cut = (crashed(lambda: world("a restart"), moment) for moment in moments_of(lambda: world("a restart")))
+    it = next(one for one in cut if os.path.exists(one.machine.places.gate) and not one.machine.up)
+    monkeypatch.setattr(recovery, "_recovered", lambda transaction: 1 // 0)
+    monkeypatch.setattr(recovery, "Engine", lambda path: it.engine)
+    it.machine.holds_back = None
+    told = recover(it.machine)
+    assert told.startswith("An interrupted change could not be recovered: ZeroDivisionError: ")
+    assert (it.machine.up, it.machine.is_open()) == (True, True)
+    assert recover(it.machine) is None
+    assert not it.machine.service_is_held()

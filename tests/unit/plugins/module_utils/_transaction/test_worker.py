@@ -272,7 +272,7 @@ def test_a_run_that_waits_for_itself_takes_its_own_end(host, workers, monkeypatc
     service = types.SimpleNamespace(start_worker=start, worker_is_active=lambda: False, worker_log="", guard_boot=lambda command, journal: None)
     for module in (worker, results, journal_module):
         monkeypatch.setattr(module, "service_of", lambda host: service)
-    plan = types.SimpleNamespace(long=True, to_data=dict)
+    plan = types.SimpleNamespace(long=True, to_data=dict, surroundings={})
     assert worker.perform(host, plan, {"changed": True}, "", (False, ""))["msg"] == f"{started[0]} was done."
     assert worker.previous_run(host) == (False, "An earlier run, whose end nobody heard of, ended like this: second was done.")
 
@@ -295,7 +295,7 @@ class Full:
 
     def __init__(self, _host, plan, _journal):
         self.plan = plan
-        self.context = types.SimpleNamespace(service=types.SimpleNamespace(reload_units=lambda: None))
+        self.context = types.SimpleNamespace(service=types.SimpleNamespace(reload_units=lambda: None), differences=[])
         self.written = []
 
     def write(self):
@@ -309,7 +309,7 @@ class Full:
         files.retry_when_full(work)
         return "written"
 
-    run = undo = undo_files = close = write
+    run = undo = undo_files = close = begun = write
 
 
 OPERATIONS = {
@@ -322,7 +322,7 @@ OPERATIONS = {
 
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_a_full_disk_gets_the_journal_s_room_whoever_has_it_open(host, monkeypatch, operation):
-    plan = types.SimpleNamespace(long=False, to_data=dict)
+    plan = types.SimpleNamespace(long=False, to_data=dict, surroundings={})
     monkeypatch.setattr(recovery, "has_to_roll_forward", lambda context: False)
     for module in (worker, worker_main, recovery):
         monkeypatch.setattr(module, "Transaction", Full)
