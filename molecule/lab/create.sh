@@ -25,7 +25,7 @@ docker create --name "$name" --hostname "${name##*-}" --label "drydock-lab=$pref
     --security-opt seccomp=unconfined --security-opt apparmor=unconfined --security-opt systempaths=unconfined \
     "$image" "$first" >/dev/null
 # The programs that fill it and look at it.
-tar --create --directory "$here" --mode 0755 --owner 0 --group 0 --transform 's/^host\.py$/lab-host/' host.py compare.py | docker cp - "$name:/usr/local/bin" >/dev/null 2>&1
+tar --create --directory "$here" --mode 0755 --owner 0 --group 0 --transform 's/^\(host\|neighbour\)\.py$/lab-\1/' host.py neighbour.py compare.py | docker cp - "$name:/usr/local/bin" >/dev/null 2>&1
 [ "$first" = /init.sh ] || docker cp "$here$first" "$name:$first" >/dev/null 2>&1
 docker start "$name" >/dev/null
 for _ in $(seq 120); do
