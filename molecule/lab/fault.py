@@ -43,6 +43,8 @@ PROCESSES = pathlib.Path("/sys/fs/cgroup/system.slice/drydock-dockerd.service/cg
 DISKS = ("/var/lib", "/mnt/data")
 # The kernel's EXT4_IOC_SHUTDOWN, and its word for "without writing the journal first".
 SHUTDOWN, AT_ONCE = 0x8004587D, struct.pack("I", 2)
+# What lab-neighbour makes has such a name.
+NEIGHBOUR = "neighbour"
 # What changes all the time: not in the picture, but checked in its own way.
 MOVING = ("beat", "ledger", "churn")
 
@@ -203,19 +205,26 @@ def half_files() -> list[str]:
     return half
 
 
+def own(lines: str) -> list[str]:
+    """What is not a neighbour's, who knows himself what he has."""
+    return sorted(line for line in lines.splitlines() if not line.startswith(NEIGHBOUR))
+
+
 def picture() -> dict[str, object]:
     volumes = {}
     for line in docker("volume", "inspect", "--format", "{{.Name}} {{.Mountpoint}}", *docker("volume", "ls", "--quiet").split()).splitlines():
         name, top = line.split()
+        if name.startswith(NEIGHBOUR):
+            continue
         volumes[name] = compare.digest(top) if name not in MOVING else os.path.isdir(top)
     # All layers of an image, and what a container has of its own.
     exported = subprocess.run("docker export ended | sha256sum", shell=True, check=True, stdout=subprocess.PIPE, text=True).stdout
     return {
-        "containers": sorted(docker("ps", "--all", "--no-trunc", "--format", "{{.Names}} {{.ID}}").splitlines()),
+        "containers": own(docker("ps", "--all", "--no-trunc", "--format", "{{.Names}} {{.ID}}")),
         "volumes": volumes,
         "images": sorted(docker("images", "--all", "--no-trunc", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}").splitlines()),
         # (dockerd makes its own bridge anew at each start.)
-        "networks": sorted(docker("network", "ls", "--no-trunc", "--format", '{{.Name}} {{if ne .Name "bridge"}}{{.ID}}{{end}}').splitlines()),
+        "networks": own(docker("network", "ls", "--no-trunc", "--format", '{{.Name}} {{if ne .Name "bridge"}}{{.ID}}{{end}}')),
         "ended": exported,
         "half": half_files(),
     }

@@ -8,16 +8,20 @@
     faults --short                every step of a move cut, some killed, one way, the middle of a rename cut, and two random moments
     faults --rounds N --seed S    the number of random moments, and the seed that repeats them
     faults --suite bookworm       on another engine; default trixie
+    faults --no-neighbour         nobody else at work: else somebody is, on the host beside half of the random moments
 
 A lab host's system and data lie on file systems in image files. A power cut ends these file systems in one instant, without writing
 anything more, then ends the host, and boots a fresh one from the images: what was not synced is lost. A container on the host
 appends numbered records to a file in a volume, syncs each, and only then acknowledges it to this process. Whatever happens, no
-acknowledged record may be missing in the data root that the daemon uses. One line a fault says what happened.
+acknowledged record may be missing in the data root that the daemon uses. Beside half of the random moments somebody else works on the host
+(lab-neighbour): he makes and removes things, edits daemon.json and restarts the daemon, and what he was told is done has to hold, too. A move
+may then be refused or undone. One line a fault says what happened.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import pathlib
@@ -66,6 +70,7 @@ class Test:
         self.picture = json.loads(self.host.fault("picture"))
         policies = self.host.run("sh", "-c", "docker ps -aq | xargs docker inspect --format '{{.Name}} {{.HostConfig.RestartPolicy.Name}}'")
         always = [line.split()[0].lstrip("/") for line in policies.splitlines() if line.split()[1] in ("always", "unless-stopped")]
+        self.beside_neighbour = {name: "running" for name in always if self.states[name] == "running"}
         self.after_boot = {name: "running" for name in always if self.states[name] in ("running", "paused")}
 
     def undisturbed(self) -> tuple[list[str], list[str]]:
@@ -110,6 +115,9 @@ class Test:
         for subject, was in self.picture.items():
             if now[subject] != was:
                 raise Failed(f"{subject} changed: {was} before, {now[subject]} now")
+        broken = self.host.lost_by_neighbour(15)
+        if broken:
+            raise Failed(f"the neighbour misses: {broken}")
         return len(acknowledged), len(text.splitlines())
 
     def suffer(self, fault: Fault) -> str:
@@ -126,19 +134,26 @@ class Test:
 
     def strike(self, fault: Fault, old: str, new: str) -> str:
         """One blow: start a move, strike it and look."""
+        told = ""
+        if fault.neighbour:
+            self.host.let_in(fault.neighbour)
         process, struck = self.struck_move(fault, new)
         if fault.how == "cut":
             self.host.end()
             abandon(process)
             began = time.monotonic()
             self.host.boot()
-            seconds = self.host.wait_for(self.after_boot, began, PATIENCE)
+            seconds = self.host.wait_for(self.beside_neighbour if fault.neighbour else self.after_boot, began, PATIENCE)
         else:
             result = result_of(process)
             if not result["failed"] and self.host.root() != new:
                 raise Failed(f"the run was struck behind '{struck['where']}', the data root is not {new}, and it says: {result['msg']}")
             self.host.wait_for_worker(struck["at"], PATIENCE)
-            seconds = self.host.wait_for(self.states, struck["at"], PATIENCE)
+            if fault.neighbour:
+                self.host.send_out()
+                told = f"; it said: {result['msg'][:200]}"
+            # (His restarts leave down what has no policy.)
+            seconds = self.host.wait_for(self.beside_neighbour if fault.neighbour else self.states, struck["at"], PATIENCE)
         self.ledger.wait_for_more(PATIENCE)
         root = self.host.root()
         if root != old and (root != new or "sabotage" in fault.how):
@@ -149,7 +164,7 @@ class Test:
             self.late.append(fault)
         where = f"struck behind '{short(struck['where'])}'{' (too late)' if late else ''}{'' if struck['hit'] else ' (nobody was there to be hit)'}"
         which = f"on the {'old' if root == old else 'new'} root {root}"
-        return f"{fault}: {where}, containers ran again after {seconds:.1f} s {which}, {acknowledged} records acknowledged, {found} found"
+        return f"{fault}: {where}, containers ran again after {seconds:.1f} s {which}, {acknowledged} records acknowledged, {found} found{told}"
 
     def struck_move(self, fault: Fault, new: str) -> tuple[subprocess.Popen[str], dict[str, t.Any]]:
         """Start a move and strike it; returns the running module and what was struck.
@@ -161,10 +176,23 @@ class Test:
             assert striker.stdout is not None
             striker.stdout.readline()
             process = start_move(new, fault.keep)
+            if fault.neighbour and self.has_ended_first(process, striker):
+                return process, {"at": time.monotonic(), "where": "the end", "hit": False}
             reports = striker.stdout.read().splitlines()
         if not reports:
             raise Failed(f"the moment never came: {result_of(process)['msg']}")
         return process, json.loads(reports[-1])
+
+    def has_ended_first(self, process: subprocess.Popen[str], striker: subprocess.Popen[str]) -> bool:
+        """Whether the move ended before its moment came, as one does that a neighbour has thwarted: then nobody strikes the next one."""
+        while process.poll() is None and striker.poll() is None:
+            time.sleep(0.1)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            striker.wait(5)
+        if striker.poll() is not None:
+            return False
+        self.host.run("pkill", "-f", "lab-fault strike")
+        return True
 
 
 def suffer_all(test: Test, faults: list[Fault]) -> list[tuple[Fault, str]]:
@@ -202,6 +230,9 @@ def main() -> int:
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
     parser.add_argument("--suite", default="trixie", help="of Debian")
+    parser.add_argument(
+        "--neighbour", action=argparse.BooleanOptionalAction, default=True, help="whether somebody else works beside half of the random moments"
+    )
     parser.add_argument("--only", help="faults such as 'cut:begin:commit', separated by commas")
     options = parser.parse_args()
     rounds = options.rounds if options.rounds is not None else (2 if options.short else 20)
@@ -217,7 +248,7 @@ def main() -> int:
         faults = short_form(steps) + renames(steps_of_rename[at : at + 2], "cut")
     else:
         faults = long_form(steps) + [fault for how in ("cut", "kill") for fault in renames(steps_of_rename, how)]
-    faults += at_random(random.Random(options.seed), test.phases, rounds)
+    faults += at_random(random.Random(options.seed), test.phases, rounds, options.neighbour)
     rows = suffer_all(test, faults)
     report(rows)
     bad = sum(bool(failure) for _fault, failure in rows)

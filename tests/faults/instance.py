@@ -20,6 +20,9 @@ TOP = pathlib.Path(__file__).resolve().parents[2]
 LAB = TOP / "molecule" / "lab"
 INVENTORY = TOP / ".cache" / "faults" / "hosts.yml"
 
+# What a neighbour does.
+DEEDS = ("container", "volume", "network", "policy", "edit", "restart")
+
 INVENTORY_TEXT = """\
 all:
   hosts:
@@ -85,6 +88,23 @@ class Instance:
 
     def fault(self, *words: str) -> str:
         return self.run("python3", "/usr/local/bin/lab-fault", *words)
+
+    def let_in(self, seed: str) -> None:
+        """Let a neighbour work on the host."""
+        self.run("systemd-run", "--quiet", "--collect", "--unit=neighbour", "lab-neighbour", "work", seed, *DEEDS)
+
+    def send_out(self) -> None:
+        """Let him end what he is about."""
+        self.run("systemctl", "stop", "neighbour.service")
+
+    def lost_by_neighbour(self, seconds: float) -> str:
+        """What he was told is done and is not so, when it has had some time."""
+        until = time.monotonic() + seconds
+        while True:
+            lost = self.run("lab-neighbour", "lost")
+            if not lost or time.monotonic() > until:
+                return lost
+            time.sleep(0.5)
 
     def gateway(self) -> str:
         return output("docker", "inspect", "--format", "{{range .NetworkSettings.Networks}}{{.Gateway}}{{end}}", self.name)

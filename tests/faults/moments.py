@@ -19,6 +19,7 @@ class Fault:
     :param keep: whether the move keeps the old root.
     :param near: whether the move stays on its file system, and so is a rename.
     :param then: what strikes the next run.
+    :param neighbour: the seed of somebody who works on the host meanwhile; empty for nobody.
     """
 
     how: str
@@ -28,6 +29,7 @@ class Fault:
     keep: bool = True
     then: tuple[Fault, ...] = ()
     near: bool = False
+    neighbour: str = ""
 
     def is_late(self, where: str) -> bool:
         """Whether the change was a step further when it was struck: a busy machine does that."""
@@ -36,6 +38,7 @@ class Fault:
     def __str__(self) -> str:
         moment = f"{self.event} of '{short(self.step)}'" if self.step else "any moment"
         how = [f" + {self.delay:.3f} s" if self.delay else "", " (a rename)" if self.near else "", "" if self.keep else " (old root not kept)"]
+        how.append(f" (beside neighbour {self.neighbour})" if self.neighbour else "")
         return f"{self.how} at {moment}{''.join(how)}"
 
 
@@ -82,18 +85,21 @@ def seconds_by_step(result: t.Mapping[str, t.Any]) -> dict[str, float]:
     return {one["phase"]: one["seconds"] for one in result["phases"] if one["phase"] in result["plan"]}
 
 
-def at_random(rng: random.Random, phases: t.Mapping[str, float], count: int) -> list[Fault]:
+def at_random(rng: random.Random, phases: t.Mapping[str, float], count: int, neighbour: bool) -> list[Fault]:
     """Random moments: each step is as likely as any other, whatever it takes; the seconds after the end are one more for a cut. Every third
     cut is followed by another one in the next run, which recovers.
 
     :param phases: the steps of an undisturbed move with their seconds.
+    :param neighbour: whether somebody works on the host beside every second cut and every second kill.
     """
     faults = []
     for number in range(count):
         how = "kill" if number % 2 else "cut"
         step = rng.choice([*phases, *(["end"] if how == "cut" else [])])
         again = (Fault("cut", "", delay=rng.uniform(1, 8)),) if number % 6 == 2 else ()
-        faults.append(Fault(how, step, delay=rng.uniform(0, phases.get(step, 3.0)), keep=rng.random() < 0.5, then=again))
+        one = Fault(how, step, delay=rng.uniform(0, phases.get(step, 3.0)), keep=rng.random() < 0.5, then=again)
+        seed = str(rng.randrange(1 << 16))
+        faults.append(dataclasses.replace(one, neighbour=seed) if neighbour and number % 4 in (1, 2) else one)
     return faults
 
 

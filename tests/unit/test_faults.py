@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 import random
 import socket
@@ -73,13 +74,21 @@ def test_a_moment_is_one_that_the_journal_tells() -> None:
 
 def test_at_random_is_repeated_by_its_seed() -> None:
     phases = {"hold": 0.1, "stop": 2.0}
-    once = at_random(random.Random(7), phases, 30)
-    assert once == at_random(random.Random(7), phases, 30)
-    assert once != at_random(random.Random(8), phases, 30)
+    once = at_random(random.Random(7), phases, 30, True)
+    assert once == at_random(random.Random(7), phases, 30, True)
+    assert once != at_random(random.Random(8), phases, 30, True)
     assert all(fault.delay <= phases.get(fault.step, 3.0) for fault in once)
     assert {fault.how for fault in once} == {"cut", "kill"}
     assert all(fault.how == "cut" for fault in once if fault.step == "end")
     assert any(fault.then for fault in once)
+
+
+def test_a_neighbour_works_beside_every_second_cut_and_every_second_kill() -> None:
+    phases = {"hold": 0.1, "stop": 2.0}
+    beside, alone = (at_random(random.Random(7), phases, 20, neighbour) for neighbour in (True, False))
+    assert sorted(fault.how for fault in beside if fault.neighbour) == ["cut"] * 5 + ["kill"] * 5
+    assert [dataclasses.replace(fault, neighbour="") for fault in beside] == alone
+    assert str(Fault("kill", "hold", neighbour="12")) == "kill at begin of 'hold' (beside neighbour 12)"
 
 
 def test_fault_is_late_when_the_change_was_further() -> None:
