@@ -26,6 +26,8 @@ CONTAINERDS_OWN = {
     # Debian's makes a directory for its plugins at its usual root.
     r"\.|opt|tmpmounts|io\.containerd\.[a-z0-9.]+(/ingest)?": {"mtime"},
     r"\.drydock-root-[0-9a-f]{12}": {"new"},
+    # Of the old root only.
+    r"\.drydock-kept": {"missing"},
     r"io\.containerd\..*\.db": {"mtime", "size", "content", "blocks"},
     # A container's start makes anew what overlayfs works in, and writes to its upper layer.
     r"io\.containerd\.snapshotter\.v1\.overlayfs/snapshots/\d+/(work(/work)?|fs(/.*)?)": {"mtime"},
