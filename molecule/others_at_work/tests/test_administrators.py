@@ -73,7 +73,9 @@ def send(pids: t.Iterable[int], number: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("start", "stop"), [("run -d --name shop lab:app sleep 1d", "rm -f shop"), ("start shop", "stop --time 0 shop")], ids=["run-rm", "start-stop"]
+    ("start", "stop"),
+    [("run -d --name shop lab:app sleep 1d", "rm -f shop"), pytest.param("start shop", "stop --time 0 shop", marks=pytest.mark.extra)],
+    ids=["run-rm", "start-stop"],
 )
 def test_a_unit_that_requires_the_daemon_is_active_again(host: t.Any, start: str, stop: str) -> None:
     if start == "start shop":
