@@ -95,6 +95,7 @@ class Stop(Step):
         context.close(self.plan.before)
         context.journal.note("closed", self.name)
         stopping = self.host.now()
+        self.events.end_soon()
         try:
             context.service.stop(keep_socket=self._keeps_socket())
         finally:
@@ -175,6 +176,8 @@ class Start(Step):
             return ""
         events, running = self._watch() if pid and ours else (None, [])
         context.hold(self.plan.before)
+        if events:
+            events.end_soon()
         context.service.stop()
         done = deeds(events.end()) if events else []
         if done:

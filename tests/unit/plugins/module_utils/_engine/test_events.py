@@ -9,6 +9,7 @@ import http.server
 import json
 import socketserver
 import threading
+import time
 
 import pytest
 from ansible_collections.drydock.dockerd.plugins.module_utils._engine.api import Engine
@@ -120,6 +121,15 @@ def test_a_stream_of_a_daemon_that_lives_on_ends_all_the_same(daemon, monkeypatc
     monkeypatch.setattr("ansible_collections.drydock.dockerd.plugins.module_utils._engine.events._REST_SECONDS", 0.2)
     stream = EventStream(Engine(daemon.path), 1.5)
     assert [one.id for one in stream.end()] == ["c1"]
+
+
+def test_nobody_waits_for_a_stream_that_ends_soon(daemon):
+    """dockerd 25 and newer would, for five seconds, in the outage."""
+    stream = EventStream(Engine(daemon.path), 1.5)
+    began = time.monotonic()
+    stream.end_soon()
+    assert [one.id for one in stream.end()] == ["c1"]
+    assert time.monotonic() - began < 3
 
 
 def test_a_daemon_that_does_not_answer_has_no_stream(tmp_path):

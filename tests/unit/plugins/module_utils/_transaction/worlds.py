@@ -287,6 +287,9 @@ class Stream:
     def __init__(self, engine, since):
         self.engine = engine
 
+    def end_soon(self):
+        pass
+
     def end(self):
         return [parse_event(json.dumps(one)) for one in self.engine.machine.events]
 
