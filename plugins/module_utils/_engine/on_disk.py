@@ -43,6 +43,16 @@ def uses_containerd_store(info: t.Mapping[str, t.Any]) -> bool:
     return any("io.containerd.snapshotter" in " ".join(pair) for pair in info.get("DriverStatus") or [])
 
 
+def is_on_root(info: t.Mapping[str, t.Any], root: str) -> bool:
+    """Whether a daemon uses a data root; with userns-remap it names the directory below it, UID.GID.
+
+    :param info: what GET /info says.
+    :param root: as the kernel has it, with all links followed.
+    """
+    there = str(info["DockerRootDir"])
+    return root in (there, os.path.dirname(there))
+
+
 def is_dockers_mount(path: str, device_volumes: t.Container[str]) -> bool:
     """Whether dockerd mounted this path below its data root: it does so for layers, and for volumes that name a device.
 
@@ -61,4 +71,4 @@ def is_containerds_mount(path: str) -> bool:
     return bool(_CONTAINERDS_OWN.match(path))
 
 
-__all__ = ("is_containerds_mount", "is_dockers_mount", "is_on_disk", "uses_containerd_store")
+__all__ = ("is_containerds_mount", "is_dockers_mount", "is_on_disk", "is_on_root", "uses_containerd_store")

@@ -17,6 +17,7 @@ from .._engine import running_set
 from .._engine.api import Engine
 from .._engine.container import Container
 from .._engine.inventory import Inventory
+from .._engine.on_disk import is_on_root
 from .._errors import CommandFailed, DrydockError, EngineError, unexpected, wrapping
 from .._host import files
 from .._host.host import Host
@@ -159,11 +160,10 @@ def _is_in_use(context: Context, move: Move) -> bool:
     target = os.path.realpath(move.target)
     if move.tree == DATA_ROOT:
         try:
-            root = str(context.engine(context.plan.before).get("/info")["DockerRootDir"])
+            return is_on_root(context.engine(context.plan.before).get("/info"), target)
         except EngineError:
             # It may be on its way up, or down: what it has open tells, too.
             return any(True for _open in open_files(context.service.main_pid(), target))
-        return target in (root, os.path.dirname(root))
     command = command_line(context.service.main_pid(CONTAINERD))
     return bool(command) and os.path.realpath(containerd_root(context.host, command)) == target
 

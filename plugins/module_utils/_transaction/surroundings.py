@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 
 from .._copy.listing import COPY_MARK
-from .._engine.on_disk import is_containerds_mount, is_dockers_mount
+from .._engine.on_disk import is_containerds_mount, is_dockers_mount, is_on_root
 from .._errors import DrydockError
 from .._host import files
 from .._host.host import Host
@@ -37,7 +37,7 @@ def before_stop(context: Context) -> None:
     _unit_as_planned(context)
     info = context.engine(plan.before).get("/info")
     root = os.path.realpath(plan.before.data_root)
-    if info["DockerRootDir"] != root and os.path.dirname(info["DockerRootDir"]) != root:
+    if not is_on_root(info, root):
         raise DrydockError("not-as-planned", f"The daemon was restarted by somebody else on {info['DockerRootDir']}, no longer on {root}.", _AGAIN)
     if plan.moves and (info.get("Swarm") or {}).get("ControlAvailable") and not context.noted("swarm_manager"):
         raise DrydockError("swarm-manager", "This host has become a swarm manager meanwhile.", "Set allow_swarm_manager: true to move all the same.")

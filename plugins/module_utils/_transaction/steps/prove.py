@@ -17,7 +17,7 @@ from ..._engine.api import Engine
 from ..._engine.certificates import certificate_shown, certificate_to_show
 from ..._engine.events import events_between, taken
 from ..._engine.inventory import take_inventory
-from ..._engine.on_disk import is_on_disk, uses_containerd_store
+from ..._engine.on_disk import is_on_disk, is_on_root, uses_containerd_store
 from ..._errors import DrydockError
 from ..._host.processes import command_line
 from ..._plan.order import PROVE, PROVE_VALUES
@@ -69,7 +69,7 @@ def prove(context: Context, side: DaemonConfig, compare: bool = True) -> None:
     context.wait("api-silent", lambda: engine.get("/info"), plan.ready_timeout, "the daemon does not answer")
     info = engine.get("/info")
     root = os.path.realpath(side.data_root)
-    if info["DockerRootDir"] != root and os.path.dirname(info["DockerRootDir"]) != root:
+    if not is_on_root(info, root):
         raise DrydockError("not-proved", f"The daemon uses the data root {info['DockerRootDir']}, not {root}.")
     in_view = side is plan.before or not plan.hides
     if in_view and plan.driver and info["Driver"] != plan.driver:

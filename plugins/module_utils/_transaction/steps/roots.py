@@ -94,12 +94,12 @@ class Finish(Step):
 
     def facts(self) -> dict[str, t.Any]:
         # An interrupted run may have come this far: the names are the ones that it noted.
-        kept: dict[str, str] = next((line["kept"] for line in self.context.journal.lines() if "kept" in line), {})
+        kept: dict[str, str] = self.context.noted("kept")
         when = datetime.datetime.fromtimestamp(self.host.now()).strftime("%Y%m%dT%H%M%S")
         return {"kept": kept or {move.tree: kept_roots.kept_name(move.source, when) for move in self.plan.moves}}
 
     def apply(self) -> None:
-        kept = next(line["kept"] for line in self.context.journal.lines() if "kept" in line)
+        kept = self.context.noted("kept")
         for move in self.plan.moves:
             copier = self.context.copiers.get(move.tree)
             whole = totals(copier.copied if copier else list_tree(move.target))
