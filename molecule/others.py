@@ -24,16 +24,16 @@ OWN = "beat|stopped|ended|library|backend|bridge|host|none"
 # Others than those of an earlier run on the same hosts.
 _numbers = itertools.count(4 + os.getpid())
 
-_KEPT = "/var/lib/lab/kept"
+KEPT = "/var/lib/lab/kept"
 _KEEP = f"""
-rm -rf {_KEPT} && mkdir -p {_KEPT} /etc/docker /var/lib/drydock
-cp -a --parents /etc/docker /etc/systemd/system /var/lib/drydock {_KEPT}
+rm -rf {KEPT} && mkdir -p {KEPT} /etc/docker /var/lib/drydock
+cp -a --parents /etc/docker /etc/systemd/system /var/lib/drydock {KEPT}
 """
 _MEND = f"""
 rm -rf {JOURNAL}
 systemctl stop drydock-dockerd.service
 rm -rf {HOLDS} /etc/docker /var/lib/drydock
-cp -a {_KEPT}/etc {_KEPT}/var /
+cp -a {KEPT}/etc {KEPT}/var /
 systemctl daemon-reload
 systemctl reset-failed docker.socket docker.service
 systemctl restart docker.socket docker.service

@@ -15,7 +15,7 @@ from .._errors import DrydockError
 from .._host import files
 from .._host.files import inode_of
 from .._host.libc import call
-from .._host.mounts import parse_mountinfo, points_below
+from .._host.mounts import is_mount_point, parse_mountinfo, points_below
 from . import trust_index
 from .kept_mark import KEPT_MARK
 from .listing import COPY_MARK
@@ -28,7 +28,7 @@ _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 
 def kept_name(source: str, when: str) -> str:
     """Where an old root is set aside: beside itself, or within itself when it is a mount point."""
-    return os.path.join(source, KEPT + when) if os.path.ismount(source) else source + KEPT + when
+    return os.path.join(source, KEPT + when) if is_mount_point(source) else source + KEPT + when
 
 
 def left_there(source: str) -> list[str]:
@@ -159,7 +159,7 @@ def exchange(old: str, new: str) -> None:
 
     :raises OSError: the file system cannot do that.
     """
-    if os.path.islink(old):
+    if os.path.islink(old) or _are_same(old, new):
         return
     files.make_directories(os.path.dirname(new), 0o711)
     if os.path.isdir(new) and not os.path.islink(new):
@@ -177,6 +177,11 @@ def exchange_back(old: str, new: str) -> None:
     if os.path.islink(new):
         os.unlink(new)
         files.sync_directory(os.path.dirname(new))
+
+
+def _are_same(old: str, new: str) -> bool:
+    """Whether two paths are one directory, by a bind mount: there is nothing to rename."""
+    return os.path.isdir(old) and os.path.isdir(new) and os.path.samefile(old, new)
 
 
 def _exchange(old: str, new: str) -> None:
@@ -200,7 +205,7 @@ def remove(path: str, inode: tuple[int, int], mountinfo: str) -> None:
     below = points_below(path, parse_mountinfo(mountinfo))
     if below:
         raise DrydockError("mount-in-old", f"{below[0]} is mounted below {path}, which is to be removed.", "Unmount it first, then run again.")
-    stays = [name for name in os.listdir(path) if name == "lost+found" or name.startswith(KEPT)] if os.path.ismount(path) else []
+    stays = [name for name in os.listdir(path) if name == "lost+found" or name.startswith(KEPT)] if is_mount_point(path) else []
     # The marks last: what an interrupted removal leaves is still known to be ours.
     files.remove_tree(path, keep=(COPY_MARK, KEPT_MARK, *stays))
     _remove_marked(path)
@@ -211,7 +216,7 @@ def _remove_marked(path: str) -> None:
     for mark in (COPY_MARK, KEPT_MARK):
         if os.path.lexists(os.path.join(path, mark)):
             os.unlink(os.path.join(path, mark))
-    if os.path.ismount(path):
+    if is_mount_point(path):
         files.sync_directory(path)
     else:
         os.rmdir(path)

@@ -134,6 +134,13 @@ def listen_addresses(settings: t.Mapping[str, t.Any]) -> list[Address]:
     return known_addresses(addresses_of(settings))
 
 
+def as_address(listen: str) -> str:
+    """What a socket unit listens on, in dockerd's terms (ListenStream in systemd.socket(5))."""
+    if listen[:1] in ("/", "%"):
+        return f"unix://{listen.replace('%t', '/run')}"
+    return f"tcp://0.0.0.0:{listen}" if listen.isdigit() else f"tcp://{listen}"
+
+
 def socket_of(addresses: t.Iterable[Address], systemd_socket: str | None) -> str | None:
     """The unix socket behind listen addresses; fd:// is the one that docker.socket listens on."""
     for address in addresses:
@@ -148,6 +155,7 @@ __all__ = (
     "DEFAULT_HOST",
     "Address",
     "addresses_of",
+    "as_address",
     "known_addresses",
     "listen_addresses",
     "overlap",

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import os
 import subprocess
@@ -95,6 +96,12 @@ class Host:
     sleep: t.Callable[[float], None] = time.sleep
     say: t.Callable[[str], None] = lambda line: None
     places: Places = dataclasses.field(default_factory=Places)
+
+    def reading(self, config_file: str) -> Host:
+        """The same machine, whose daemon reads its configuration in this file."""
+        other = copy.copy(self)
+        other.places = dataclasses.replace(self.places, daemon_json=config_file)
+        return other
 
     def run(self, *argv: str, timeout: float | None = 120, stdin: bytes | None = None) -> Result:
         """Run a command whatever its end."""

@@ -60,6 +60,28 @@ def mount_of(path: str, mounts: t.Iterable[Mount]) -> Mount | None:
     return best
 
 
+def mount_id(path: str) -> int:
+    """The mount that holds a path, as the kernel knows it, links followed: mounts of one file system have different ones (proc(5), fdinfo).
+
+    :raises OSError: it is not there.
+    """
+    fd = os.open(path, os.O_PATH)
+    try:
+        with open(f"/proc/self/fdinfo/{fd}", encoding="ascii") as stream:
+            return next(int(line.split()[1]) for line in stream if line.startswith("mnt_id:"))
+    finally:
+        os.close(fd)
+
+
+def is_mount_point(path: str) -> bool:
+    """Whether something is mounted on a path, be it a directory of the same file system."""
+    try:
+        real = os.path.realpath(path)
+        return real == "/" or mount_id(real) != mount_id(os.path.dirname(real))
+    except OSError:
+        return False
+
+
 def nearest_directory(path: str) -> str:
     """The path itself or the nearest parent that exists."""
     while not os.path.isdir(path):
@@ -80,6 +102,8 @@ __all__ = (
     "Mount",
     "in_fstab",
     "is_below",
+    "is_mount_point",
+    "mount_id",
     "mount_of",
     "nearest_directory",
     "parse_mountinfo",

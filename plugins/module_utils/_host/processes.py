@@ -50,6 +50,16 @@ def command_line(pid: int | str) -> list[str]:
         return []
 
 
+def environment_of(pid: int | str) -> dict[str, str]:
+    """The variables that a process was started with; none of one that is gone."""
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as stream:
+            words = stream.read().decode(errors="surrogateescape").split("\0")
+    except OSError:
+        return {}
+    return {name: value for name, equals, value in (word.partition("=") for word in words) if equals}
+
+
 def processes() -> list[str]:
     """The ids of all that run."""
     return [name for name in os.listdir("/proc") if name.isdigit()]
@@ -78,6 +88,7 @@ __all__ = (
     "began_at",
     "boot_id",
     "command_line",
+    "environment_of",
     "open_files",
     "process_fields",
     "process_identity",

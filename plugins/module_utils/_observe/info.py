@@ -43,7 +43,7 @@ def describe(state: State, output: t.Mapping[str, list[str]] | None = None) -> d
         "containerd_root": state.containerd.root if state.containerd else "",
         "live_restore": bool(state.info.get("LiveRestoreEnabled")),
         "time": state.info.get("SystemTime", ""),
-        "command": state.unit.command,
+        "command": state.unit.command.argv,
         "unit": state.unit.fragment,
         "drop_ins": {"ours": sorted(state.unit.ours), "foreign": [path for path in state.unit.texts if path != state.unit.fragment]},
         "config": _config(state, effective),

@@ -14,7 +14,7 @@ import socket
 import struct
 import typing as t
 
-from .._engine.addresses import Address, known_addresses
+from .._engine.addresses import Address, as_address, known_addresses
 from .._host.files import read
 from .state import State
 
@@ -91,17 +91,11 @@ def describe(state: State, listening: t.Iterable[str]) -> list[dict[str, str]]:
 
 
 def _from_systemd(state: State) -> list[Address]:
-    """What docker.socket hands to dockerd as fd://."""
+    """What docker.socket and others hand to dockerd as fd://."""
     values = state.socket_unit.values("Socket", "ListenStream", state.socket_unit.ours) if state.socket_unit else []
     values += [state.systemd_socket] if state.systemd_socket else []
-    return known_addresses(_as_address(one) for one in values)
-
-
-def _as_address(value: str) -> str:
-    """A ListenStream in dockerd's terms (systemd.socket(5))."""
-    if value[:1] in ("/", "%"):
-        return f"unix://{value.replace('%t', '/run')}"
-    return f"tcp://0.0.0.0:{value}" if value.isdigit() else f"tcp://{value}"
+    values += [one for listens in state.other_sockets.values() for one in listens]
+    return known_addresses(as_address(one) for one in values)
 
 
 def _same(one: Address, other: Address) -> bool:

@@ -24,7 +24,7 @@ from .._errors import DrydockError
 from .._host import files
 from .._host.host import Host
 from .._host.mounts import Mount, parse_mountinfo
-from .._host.processes import began_at, process_identity
+from .._host.processes import began_at, command_line, process_identity
 from .._service import unit_file
 from .._service.containerd import CONTAINERD_DATABASE, Containerd, observe_containerd
 from .._service.detect import service_of
@@ -48,6 +48,9 @@ class State:
     :param digests: a checksum of daemon.json, and of the unit and others' drop-ins each.
     :param systemd_socket: the path that docker.socket listens on, None where there is no such unit, and
     :param socket_unit: the unit.
+    :param other_sockets: on what systemd listens for the daemon besides, by the unit that does so.
+    :param dependents: the services that go down with the daemon, and do not come back with it.
+    :param config_file: daemon.json, wherever the daemon reads it at its next start.
     :param process: of the running daemon, what no other process is mistaken for; empty when it is down.
     :param default_root_unused: where the data root of a daemon that is down would lie by default are no data, and
     :param containerd_root_unused: no containerd has used the root of the one that is there.
@@ -78,6 +81,9 @@ class State:
     rewritten: t.Tuple[str, ...] = ()
     digests: t.Dict[str, str] = dataclasses.field(default_factory=dict)
     process: str = ""
+    config_file: str = ""
+    other_sockets: t.Dict[str, t.List[str]] = dataclasses.field(default_factory=dict)
+    dependents: t.Tuple[str, ...] = ()
     certificates_now: t.Dict[str, str] = dataclasses.field(default_factory=dict)
     default_root_unused: bool = False
     containerd_root_unused: bool = False
@@ -133,7 +139,7 @@ class State:
 
     def effective(self, settings: t.Mapping[str, t.Any], drop_ins: t.Mapping[str, str]) -> dict[str, t.Any]:
         """What dockerd would get with this file and these drop-ins of ours."""
-        return {**settings, **unit_file.flags_as_settings(unit_file.parse_flags(self.unit.effective(drop_ins)[1:]))}
+        return {**settings, **_flags(self.unit.effective(drop_ins)[1:])}
 
     @property
     def pending(self) -> bool:
@@ -145,6 +151,22 @@ class State:
     def changed_certificates(self) -> list[str]:
         """Certificate files that the running daemon has not read as they are now."""
         return changed_certificates(self.certificates, self.certificates_now, self.in_force) if self.pid else []
+
+
+def _read_config(path: str) -> str | None:
+    """What dockerd reads as its configuration; None where there is no such file.
+
+    :raises DrydockError: it is no file that can be read and replaced.
+    """
+    if os.path.isdir(path):
+        empty = not os.listdir(path)
+        way = f"rmdir {path}" if empty else f"mv {path} {path}.old"
+        why = "a container that mounts a file which is not there makes such a directory"
+        raise DrydockError("config-file", f"{path} is a directory, and dockerd does not start with it ({why}).", f"Take it away: {way}. Then run again.")
+    if os.path.exists(path) and not os.path.isfile(path):
+        sentence = f"{path} is no regular file, and cannot be replaced by one."
+        raise DrydockError("config-file", sentence, f"Remove that name: rm {path}. It holds no settings. Then run again.")
+    return files.read(path)
 
 
 def holds_no_data(root: str) -> bool:
@@ -182,9 +204,11 @@ def verified_settings(verified: t.Mapping[str, t.Any], process: str, settings: d
 
 def running_flags(pid: int) -> dict[str, t.Any]:
     """The flags of the running dockerd, but for the one that our own starts add."""
-    with open(f"/proc/{pid}/cmdline", "rb") as stream:
-        argv = stream.read().decode(errors="replace").split("\0")[1:-1]
-    return unit_file.flags_as_settings(flag for flag in unit_file.parse_flags(argv) if flag.key != "restart")
+    return _flags(command_line(pid)[1:])
+
+
+def _flags(arguments: t.Sequence[str]) -> dict[str, t.Any]:
+    return unit_file.flags_as_settings(flag for flag in unit_file.parse_flags(arguments) if flag.key != "restart")
 
 
 def observe(host: Host) -> State:
@@ -196,8 +220,9 @@ def observe(host: Host) -> State:
     notes = records.load(host)
     names = {name for ask in notes.owners.values() for name in ask.drop_ins}
     unit = service.read(names)
-    text = files.read(host.places.daemon_json)
-    settings = daemon_json.parse(text, host.places.daemon_json)
+    config_file = str(_flags(unit.effective(unit.ours)[1:]).get("config-file") or host.places.daemon_json)
+    text = _read_config(config_file)
+    settings = daemon_json.parse(text, config_file)
     pid = service.main_pid()
     process = process_identity(pid) if pid else ""
     flags: dict[str, t.Any] = running_flags(pid) if pid else {}
@@ -220,8 +245,8 @@ def observe(host: Host) -> State:
     else:
         match = re.search(r"version ([^,\s]+)", host.must(unit.effective(unit.ours)[0], "--version").out)
         version = match[1] if match else ""
-    watched = [host.places.daemon_json, *unit.texts]
-    digests = {host.places.daemon_json: files.digest(host.places.daemon_json), **unit.digests}
+    watched = [config_file, *unit.texts]
+    digests = {config_file: files.digest(config_file), **unit.digests}
     containerd = observe_containerd(host, service, _names_in(names, CONTAINERD))
     return State(
         engine_version=version,
@@ -244,11 +269,14 @@ def observe(host: Host) -> State:
         containerd=containerd,
         containerd_marker=notes.containerd_marker,
         certificates=certificates_in_force(pid, notes.verified, in_force),
-        newer=_newer(pid, notes.verified.get("process") == process, host.places.daemon_json, watched),
+        newer=_newer(pid, notes.verified.get("process") == process, config_file, watched),
         rewritten=tuple(sorted(path for path in {*watched, *notes.files} if notes.files and files.digest(path) != notes.files.get(path, ""))),
         digests=digests,
         socket_unit=service.read_if_there(SOCKET, _names_in(names, SOCKET)) if systemd_socket else None,
         process=process,
+        config_file=config_file,
+        other_sockets=service.other_sockets(),
+        dependents=tuple(service.dependents()) if pid else (),
         certificates_now=checksums(in_force) if pid else {},
         default_root_unused=not pid and _is_unused(DEFAULT_DATA_ROOT),
         containerd_root_unused=containerd is not None and not os.path.exists(os.path.join(containerd.root, CONTAINERD_DATABASE)),

@@ -36,7 +36,8 @@ class StateChange(Operation):
 
     @property
     def request(self) -> Request:
-        return Request(ready_timeout=self.ready_timeout)
+        # What is pending is what this is for.
+        return Request(ready_timeout=self.ready_timeout, restart="always")
 
     def adapt(self, state: State, plan: Plan) -> Plan:
         return dataclasses.replace(plan, effect=self._effect(state))

@@ -139,6 +139,7 @@ class Operation(abc.ABC):
         if not self.is_needed():
             return None, None, [], self._result([], [], [])
         state = self.observe()
+        self.host = self.host.reading(state.config_file or self.host.places.daemon_json)
         request, places = self.request, self.host.places
         paths = look_at_paths(state, request.path, request.containerd_path, request.state)
         plan, problems = make_plan(state, request, paths, places.units, places.daemon_json)

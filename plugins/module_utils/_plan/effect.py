@@ -13,6 +13,7 @@ import typing as t
 from .._engine import options
 from .._engine.addresses import Address
 from .._engine.certificates import CERTIFICATE_KEYS, certificate_files
+from .._engine.daemon_json import Owners
 from .._observe.state import State, differing_keys
 from .._service import unit_file
 from .._service.service import SOCKET
@@ -48,18 +49,41 @@ def effect_of(
 
 
 def hidden_by(state: State, *sides: t.Mapping[str, t.Any]) -> t.Iterator[tuple[str, str]]:
-    """Keys with the values by which the engine looks for its images and containers in another place."""
+    """Keys with the values by which the engine looks for its images and containers in another place.
+
+    :param sides: the settings before and after.
+    """
     snapshotter = "containerd-snapshotter"
+    truth = {"storage-driver": state.info.get("Driver"), snapshotter: state.snapshotter}
     looks = []
     for settings in sides:
         found = {key: settings[key] for key in options.HIDES_DATA if key in settings}
         features = settings.get("features")
         found.update({snapshotter: features[snapshotter]} if isinstance(features, dict) and snapshotter in features else {})
-        looks.append({"storage-driver": state.info.get("Driver"), snapshotter: state.snapshotter, **found})
+        looks.append({**truth, **found})
+    # What a file says by now may be in force at the next start only.
+    looks[0].update(truth)
     before, after = looks
     for key in sorted({*before, *after}):
         if (before.get(key) or None) != (after.get(key) or None):
             yield key, str(after.get(key))
+
+
+def pending_keys(state: State, settings: t.Mapping[str, t.Any], owners: Owners) -> t.Iterator[tuple[str, t.Any, t.Any]]:
+    """Keys that others have written and only a start would bring into force, with the value in force and the one in the file.
+
+    :param settings: daemon.json as it will be.
+    :param owners: whose keys are no others'.
+    """
+    asked = {key for ask in owners.values() for key in ask.settings} | {"data-root"}
+    proved = state.verified.get("process") == state.process != ""
+    shown = {key: look(state.info) for key, look in options.IN_FORCE.items() if state.info}
+    known = {**(state.file_in_force if proved else {}), **{key: value for key, value in shown.items() if key in state.daemon_json}}
+    before = {key: value for key, value in {**state.daemon_json, **known}.items() if proved or key in known}
+    after = {key: value for key, value in settings.items() if proved or key in known}
+    for key in differing_keys(state, before, after):
+        if key not in asked and settings.get(key) == state.daemon_json.get(key) and not options.reloads(key, key not in settings, state.version):
+            yield key, before.get(key), settings.get(key)
 
 
 def has_its_plugins(state: State, settings: t.Mapping[str, t.Any]) -> bool:
@@ -83,5 +107,6 @@ __all__ = (
     "effect_of",
     "has_its_plugins",
     "hidden_by",
+    "pending_keys",
     "to_confirm",
 )

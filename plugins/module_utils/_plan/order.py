@@ -101,7 +101,7 @@ def _commits(plan: Plan) -> bool:
 
 ORDER = (
     Row(CONFIRM, _waits),
-    Row(TAKE_BACK, lambda plan: any(move.base for move in plan.moves)),
+    Row(TAKE_BACK, lambda plan: any(move.base or move.restores for move in plan.moves)),
     Row(DOWNLOAD_PACKAGES, lambda plan: plan.packages is not None),
     Row(WARM_COPY, lambda plan: bool(plan.copies)),
     Row(DISCARD, lambda plan: bool(plan.doomed)),

@@ -132,6 +132,8 @@ class Plan:
     :param packages: of the engine, that change their version in the outage.
     :param seen: daemon.json, and the unit and others' drop-ins as the plan was made for, a checksum each.
     :param swarm_manager: the host was a manager of a swarm then.
+    :param lines: what starts the daemon, and containerd, before and after, as their units have it.
+    :param config_file: daemon.json, wherever the daemon reads it.
     """
 
     files: t.Tuple[FileChange, ...]
@@ -159,6 +161,8 @@ class Plan:
     packages: t.Optional[Upgrade] = None
     seen: t.Dict[str, str] = dataclasses.field(default_factory=dict)
     swarm_manager: bool = False
+    lines: t.Dict[str, str] = dataclasses.field(default_factory=dict)
+    config_file: str = ""
 
     @property
     def moves(self) -> list[Move]:
@@ -187,7 +191,7 @@ class Plan:
     @property
     def surroundings(self) -> dict[str, t.Any]:
         """What it was made for and others may change meanwhile, as the journal notes it."""
-        return {"seen": self.seen, "swarm_manager": self.swarm_manager}
+        return {"seen": self.seen, "swarm_manager": self.swarm_manager, "lines": self.lines, "config_file": self.config_file}
 
     @classmethod
     def from_data(cls, data: dict[str, t.Any]) -> Plan:

@@ -27,6 +27,10 @@ from .plan import CONTAINERD_ROOT, DATA_ROOT, DaemonConfig, FileChange, Plan
 from .request import Request
 from .roots import RootTarget, lost_root, make_move, marks_of, missing_marker, root_targets
 
+# Sorts behind all others of ours.
+_COMMAND_DROP_IN = "zzz-drydock-command.conf"
+_COMMAND_WHY = "# Of drydock.dockerd. The data root is in daemon.json, and dockerd does not start with it in both places: the unit's own command without it.\n"
+
 
 def make_plan(state: State, request: Request, paths: Paths, units_directory: str, daemon_json_path: str) -> tuple[Plan, list[DrydockError]]:
     """Plan a request; returns the plan and what of the request contradicts what is there.
@@ -40,14 +44,17 @@ def make_plan(state: State, request: Request, paths: Paths, units_directory: str
         asks.append(_with_data_root_keys(Ask(DATA_ROOT_OWNER, {"data-root": path}), state, data))
 
     settings, problems = daemon_json.merge(state.daemon_json, state.owners, asks)
+    if path:
+        # Its name up to 17.03; dockerd does not start with both.
+        settings.pop("graph", None)
     fill = {
-        unit_file.COMMAND_MARK: unit_file.quote(unit_file.without_keys(state.unit.command, settings)),
+        unit_file.COMMAND_MARK: _own_command(state, settings),
         **marks_of(state, paths, data),
         **marks_of(state, paths, containerd),
     }
     asks = [dataclasses.replace(ask, drop_ins={name: substitute(text, fill) for name, text in ask.drop_ins.items()}) for ask in asks]
     owners = {**state.owners, **{ask.owner: ask for ask in asks}}
-    owners = {name: ask for name, ask in owners.items() if ask.settings or ask.drop_ins}
+    owners = {name: ask for name, ask in _with_command(state, owners, settings).items() if ask.settings or ask.drop_ins}
     drop_ins = {name: text for ask in owners.values() for name, text in ask.drop_ins.items()}
 
     files = _drop_in_changes(state, drop_ins, units_directory)
@@ -62,10 +69,10 @@ def make_plan(state: State, request: Request, paths: Paths, units_directory: str
     before, after = state.in_force, state.effective(settings, drop_ins_of_docker(drop_ins))
     effect, why = effect_of(state, request, before, after, drop_ins, cuts_over and bool(moves))
     systemd_socket, addresses = _systemd_socket(state, drop_ins), listen_addresses(after)
-    commands: list[tuple[str, ...]] = [(), ()]
+    containerds: list[tuple[tuple[str, ...], str]] = [((), ""), ((), "")]
     if containerd.moving and state.containerd:
         unit = state.containerd.unit
-        commands = [tuple(unit.effective(texts)) for texts in (unit.ours, drop_ins_of(CONTAINERD, drop_ins))]
+        containerds = [(tuple(unit.effective(texts)), unit.start_line(texts)) for texts in (unit.ours, drop_ins_of(CONTAINERD, drop_ins))]
     doomed = data.doomed + containerd.doomed
     # Only what is removed: the disk of other old data may be away.
     removed = {one.path for one in doomed}
@@ -75,13 +82,13 @@ def make_plan(state: State, request: Request, paths: Paths, units_directory: str
         why=tuple(why),
         move=moves.get(DATA_ROOT) if cuts_over else None,
         containerd=moves.get(CONTAINERD_ROOT) if cuts_over else None,
-        before=DaemonConfig(tuple(state.unit.effective(state.unit.ours)), before, state.socket, state.data_root, commands[0], state.systemd_socket),
+        before=DaemonConfig(tuple(state.unit.effective(state.unit.ours)), before, state.socket, state.data_root, containerds[0][0], state.systemd_socket),
         after=DaemonConfig(
             tuple(state.unit.effective(drop_ins_of_docker(drop_ins))),
             after,
             socket_of(addresses, systemd_socket),
             path if path and (data.moving or data.unused) else state.data_root,
-            commands[1],
+            containerds[1][0],
             systemd_socket,
         ),
         file_settings=settings,
@@ -97,12 +104,37 @@ def make_plan(state: State, request: Request, paths: Paths, units_directory: str
         hides=tuple(hidden_by(state, before, after)),
         unit_files=tuple(state.unit.texts),
         seen=state.digests,
+        lines={
+            "before": state.unit.start_line(state.unit.ours),
+            "after": state.unit.start_line(drop_ins_of_docker(drop_ins)),
+            "containerd before": containerds[0][1],
+            "containerd after": containerds[1][1],
+        },
+        config_file=daemon_json_path,
         swarm_manager=state.is_swarm_manager,
         prepares=() if cuts_over else tuple(move for move in moves.values() if not move.rename),
         doomed=doomed,
         history=tuple(dataclasses.replace(one, kept="") if one.kept in removed else one for one in state.history),
     )
     return plan, problems
+
+
+def _own_command(state: State, settings: t.Container[str]) -> str:
+    """The unit's own command, as it is written, without the flags that are keys of daemon.json."""
+    command = state.unit.command
+    return str(command.without(unit_file.places_of_keys(command.argv, settings)))
+
+
+def _with_command(state: State, owners: Owners, settings: t.Container[str]) -> Owners:
+    """Whoever has asked for a data root leaves out the flag by which the unit names another one."""
+    ask = owners.get(DATA_ROOT_OWNER)
+    if ask is None:
+        return owners
+    drop_ins = {name: text for name, text in ask.drop_ins.items() if name != _COMMAND_DROP_IN}
+    flags = unit_file.parse_flags(state.unit.command.argv[1:])
+    if "data-root" in ask.settings and any(flag.key == "data-root" for flag in flags):
+        drop_ins[_COMMAND_DROP_IN] = f"{_COMMAND_WHY}[Service]\nExecStart=\nExecStart={_own_command(state, settings)}\n"
+    return {**owners, DATA_ROOT_OWNER: dataclasses.replace(ask, drop_ins=drop_ins)}
 
 
 def _drop_in_changes(state: State, drop_ins: t.Mapping[str, str], units_directory: str) -> list[FileChange]:

@@ -42,7 +42,7 @@ def make_move(state: State, request: Request, paths: Paths, aim: RootTarget) -> 
         keep_source=request.keep_source,
         verify=request.verify,
         bandwidth_limit=request.bandwidth_limit,
-        rename=not aim.base and _can_rename(state, paths, aim.root, aim.target),
+        rename=not aim.base and _can_rename(paths, aim.root, aim.target),
         base=aim.base,
         restores=request.state == "restored",
         tree=aim.tree,
@@ -54,7 +54,7 @@ def marks_of(state: State, paths: Paths, aim: RootTarget) -> dict[str, str]:
     """What the templates' marks stand for."""
     if aim.tree == DATA_ROOT:
         return {MARKER_MARK: aim.marker, PATH_MARK: aim.path or "", MOUNT_MARK: _mount_unit(state, paths, aim.path)}
-    command = unit_file.quote(state.containerd.command) if state.containerd else ""
+    command = state.containerd.command if state.containerd else ""
     return {
         "@containerd_marker@": aim.marker,
         "@containerd_root@": aim.path or "",
@@ -136,6 +136,9 @@ def root_targets(state: State, request: Request, paths: Paths) -> tuple[RootTarg
 
 def _root_target(state: State, request: Request, paths: Paths, aim: RootTarget, path: str | None) -> RootTarget:
     elsewhere = path is not None and paths.at[path].real != paths.at[aim.root].real
+    if path and path != aim.root and not elsewhere and any(one.origin == path and one.root == aim.root for one in state.history):
+        sentence = f"{path} is a link to {aim.root}, which the move from there has left."
+        return dataclasses.replace(aim, path=aim.root, problems=(DrydockError("path-link", sentence, "Take the move back: state restored."),))
     if request.state == "relocated":
         return dataclasses.replace(aim, path=path, target=path or "", moving=elsewhere and not aim.unused)
     if request.state == "restored":
@@ -165,18 +168,19 @@ def _root_target_back(state: State, paths: Paths, aim: RootTarget) -> RootTarget
         )
     if last.restored:
         return dataclasses.replace(aim, path=last.root)
-    base = last.kept if _is_there(paths, last) and _can_take_back(state, paths, last) else ""
+    base = last.kept if _is_there(paths, last) and _can_take_back(paths, last) else ""
     return dataclasses.replace(aim, path=last.origin, target=last.origin, moving=True, base=base)
 
 
-def _can_take_back(state: State, paths: Paths, past: PastMove) -> bool:
-    """Whether kept data can be laid at their old place: it is on the same mount, and has no copy of its own, which is gone on with then.
+def _can_take_back(paths: Paths, past: PastMove) -> bool:
+    """Whether kept data can be laid at their old place: by a rename, and it has no copy of its own, which is gone on with then.
 
     Within a mount point a copy at the old place is a part of the kept data.
     """
-    origin, kept = paths.at[past.origin], paths.at[past.kept]
-    alone = not origin.is_copy or os.path.dirname(past.kept) == past.origin
-    return alone and mount_of(origin.real, state.mounts) is mount_of(kept.real, state.mounts)
+    if os.path.dirname(past.kept) == past.origin:
+        return True
+    origin = paths.at[past.origin]
+    return (past.kept, past.origin) in paths.renames and not origin.special and not origin.is_copy
 
 
 def _is_there(paths: Paths, past: PastMove) -> bool:
@@ -198,11 +202,9 @@ def _unproved(paths: Paths, aim: RootTarget, past: t.Iterable[PastMove]) -> t.It
         )
 
 
-def _can_rename(state: State, paths: Paths, root: str, target: str) -> bool:
-    """Whether one mount holds both roots, and the old one is not its top: then a move is a rename."""
-    source = paths.at[root].real
-    mount = mount_of(source, state.mounts)
-    return mount is not None and mount is mount_of(paths.at[target].real, state.mounts) and mount.point != source
+def _can_rename(paths: Paths, root: str, target: str) -> bool:
+    """Whether a move is a rename: the kernel can do it and nobody's directory is in the way, or it is one directory by two names."""
+    return paths.are_same(root, target) or ((root, target) in paths.renames and not paths.at[target].special)
 
 
 __all__ = (

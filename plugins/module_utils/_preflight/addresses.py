@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import typing as t
 
-from .._engine.addresses import Address, overlap, plain_tcp, verifies_clients
+from .._engine.addresses import Address, as_address, known_addresses, overlap, plain_tcp, verifies_clients
 from .._engine.binding import listen_on
 from .._engine.certificates import certificate_faults, certificate_files
 from .._errors import DrydockError
@@ -29,13 +29,23 @@ def socket_findings(host: Host, state: State, plan: Plan, request: Request) -> t
     if path != plan.before.systemd_socket and (request.restart == "never" or not state.pid):
         sentence = f"docker.socket cannot listen on {path} without a restart of a running daemon."
         yield Finding("socket-restart", ERROR, sentence, "Leave out restart: never." if state.pid else f"Start it first: {service_of(host).start_command}.")
-    if not state.socket_unit or verifies_clients(plan.after.settings) or any(ask.allow_insecure for ask in plan.owners.values()):
+    if verifies_clients(plan.after.settings) or any(ask.allow_insecure for ask in plan.owners.values()):
         return
-    for file, text in state.socket_unit.texts.items():
-        for value in unit_file.values([text], "Socket", "ListenStream"):
-            if not value.startswith(("/", "@", "%")):
-                sentence = f"{file} lets systemd listen on {value} for the daemon, which gives root on this host to everybody who reaches it."
-                yield Finding("open-api", ERROR, sentence, "Take that ListenStream out, or set tlsverify, tlscacert, tlscert and tlskey.")
+    texts = state.socket_unit.texts if state.socket_unit else {}
+    listens = [(file, value) for file, text in texts.items() for value in unit_file.values([text], "Socket", "ListenStream")]
+    hint = "Take that ListenStream out, or set tlsverify, tlscacert, tlscert and tlskey."
+    told = [(file, value, hint) for file, value in listens if value[:1] not in "@%"]
+    for unit, values in state.other_sockets.items():
+        hint = f"Close it: systemctl disable --now {unit}, then systemctl restart docker. Or set tlsverify, tlscacert, tlscert and tlskey."
+        told += [(unit, value, hint) for value in values if not value.startswith("@")]
+    for who, value, hint in told:
+        for address in known_addresses([as_address(value)]):
+            if address.scheme == "tcp" and address.loopback:
+                sentence = f"{who} lets systemd listen on {value} for the daemon, which is open to every user of this host: whoever reaches it is root."
+                yield Finding("plain-loopback", WARNING, sentence, hint)
+            elif address.scheme == "tcp":
+                sentence = f"{who} lets systemd listen on {value} for the daemon, which gives root on this host to everybody who reaches it."
+                yield Finding("open-api", ERROR, sentence, hint)
 
 
 def address_findings(state: State, plan: Plan, check_mode: bool) -> t.Iterator[Finding]:

@@ -18,11 +18,22 @@ from .._plan.plan import Plan
 from .._plan.planner import drop_in_problems
 from .._plan.request import Request
 from .addresses import address_findings, socket_findings
-from .configuration import flag_findings, hidden_data_findings, key_findings, owner_findings, plugin_findings, root_findings, validate
+from .configuration import (
+    command_findings,
+    flag_findings,
+    hidden_data_findings,
+    key_findings,
+    owner_findings,
+    pending_findings,
+    plugin_findings,
+    root_findings,
+    validate,
+)
 from .finding import ERROR, WARNING, Finding, Forecast
 from .move import move_findings
 from .space import room_findings, space_findings
 from .target import first_place_findings, path_findings
+from .writable import file_findings
 
 
 def preflight(
@@ -35,9 +46,12 @@ def preflight(
     findings += list(address_findings(state, plan, check_mode))
     findings += list(socket_findings(host, state, plan, request))
     findings += list(plugin_findings(state, plan))
+    findings += list(command_findings(state, plan))
     findings += list(flag_findings(state, plan))
     findings += list(hidden_data_findings(state, plan, request))
     findings += list(root_findings(state, plan))
+    findings += list(pending_findings(state, plan, request))
+    findings += list(dependent_findings(state, plan))
     forecast = None
     for path, what in ((request.path, "Data root"), (request.containerd_path, "Root of containerd")):
         if path:
@@ -52,6 +66,7 @@ def preflight(
             findings += space
     if steps_of(plan):
         findings += list(room_findings(host))
+        findings += list(file_findings(state, plan))
     for doomed in plan.doomed:
         for point in points_below(doomed.path, state.mounts):
             findings.append(Finding("mount-in-old", ERROR, f"{point} is mounted below {doomed.path}, which is to be removed.", "Unmount it first."))
@@ -68,6 +83,13 @@ def preflight(
         findings += list(validate(host, state, plan, check_mode))
     # Two trees on one mount are told of it once.
     return list(dict.fromkeys(findings)), forecast
+
+
+def dependent_findings(state: State, plan: Plan) -> t.Iterator[Finding]:
+    """Whom else the outage concerns."""
+    if state.dependents and (plan.effect == "restart" or plan.packages):
+        names, are = " and ".join(state.dependents), "depend" if len(state.dependents) > 1 else "depends"
+        yield Finding("dependents", WARNING, f"{names} {are} on the daemon: stopped before it, and started again behind it.")
 
 
 __all__ = ("preflight",)

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import typing as t
@@ -16,7 +17,7 @@ from .._engine.certificates import certificate_files
 from .._host import files
 from .._host.host import Host
 from .._observe.state import DEFAULT_DATA_ROOT, State
-from .._plan.effect import has_its_plugins
+from .._plan.effect import has_its_plugins, pending_keys
 from .._plan.plan import Plan
 from .._plan.request import Request
 from .._service import unit_file
@@ -39,13 +40,14 @@ def owner_findings(plan: Plan) -> t.Iterator[Finding]:
 
 
 def key_findings(state: State, plan: Plan) -> t.Iterator[Finding]:
-    """What the catalogue says of the keys. Those of others are in force as they are, or keep dockerd from starting, which it says itself."""
+    """What the catalogue says of the keys. Those of others are in force as they are, but for those of a file that the daemon has not read."""
     asked = {key for ask in plan.owners.values() for key in ask.settings}
+    unread = state.config_file in state.newer and plan.effect == "restart"
     for name, value in plan.file_settings.items():
         found = options.fault(name, value, state.version)
         # 'restart' is a flag that dockerd takes from the file, too; what is wrong with it is told above.
         if found and name != "restart":
-            yield Finding(found[0], ERROR if name in asked else WARNING, found[1], found[2])
+            yield Finding(found[0], ERROR if name in asked or unread else WARNING, found[1], found[2])
 
 
 def plugin_findings(state: State, plan: Plan) -> t.Iterator[Finding]:
@@ -66,11 +68,11 @@ def flag_findings(state: State, plan: Plan) -> t.Iterator[Finding]:
             "flag-conflict",
             ERROR,
             f"'{key}' is given by {' '.join(flag.words)} in {state.unit.origin(flag)} and in daemon.json; dockerd does not start with both.",
-            "Remove the flag there, or the key.",
+            _hint_for_flag(state, key, state.unit.origin(flag)),
         )
     asked = plan.file_settings.get("hosts")
     if asked:
-        for flag in unit_file.parse_flags(unit_file.expand(state.unit.command, state.unit.environment)[1:]):
+        for flag in unit_file.parse_flags(state.unit.own_words[1:]):
             origin = state.unit.origin(flag)
             if flag.key == "hosts" and flag.value not in asked and origin != state.unit.fragment:
                 yield Finding(
@@ -79,6 +81,13 @@ def flag_findings(state: State, plan: Plan) -> t.Iterator[Finding]:
                     f"{origin} lets the daemon listen on {flag.value}, which is not asked for.",
                     "Add it to hosts, or remove it there.",
                 )
+
+
+def _hint_for_flag(state: State, key: str, origin: str) -> str:
+    if key != "data-root":
+        return "Remove the flag there, or the key."
+    # Whoever only takes the flag away has an empty daemon at its next start.
+    return f'Write "data-root": "{state.data_root}" into {state.config_file} and take the flag out of {origin}, then restart: the data stay where they are.'
 
 
 def hidden_data_findings(state: State, plan: Plan, request: Request) -> t.Iterator[Finding]:
@@ -91,21 +100,39 @@ def hidden_data_findings(state: State, plan: Plan, request: Request) -> t.Iterat
         )
 
 
+def command_findings(state: State, plan: Plan) -> t.Iterator[Finding]:
+    """A daemon that cannot be held back, or told anything, because its unit starts something else."""
+    there = state.unit.launched
+    if there and there.problem and (plan.effect in ("reload", "restart") or plan.packages):
+        yield Finding(there.problem.id, ERROR, there.problem.sentence, there.problem.hint)
+
+
 def root_findings(state: State, plan: Plan) -> t.Iterator[Finding]:
     """A data root that waits in the files for the next start: only a move may start the daemon on another root than the one in force."""
     wanted = str(plan.after.settings.get("data-root") or DEFAULT_DATA_ROOT)
     if plan.move or not state.pid or os.path.realpath(wanted) == os.path.realpath(state.data_root):
         return
-    where = "daemon.json says" if "data-root" in state.daemon_json else "the daemon's command says"
+    where = f"{state.config_file} says" if "data-root" in state.daemon_json else "the daemon's command says"
     says = f"{where} data-root {wanted}" if "data-root" in plan.after.settings else f"no file says so, which means {wanted}"
     sentence = f"The running daemon uses the data root {state.data_root}, and {says}: a restart would start it there, without its data."
-    hint = f'Write "data-root": "{state.data_root}" into daemon.json, and nothing is lost; to move the data, ask for the move after that.'
+    hint = f'Write "data-root": "{state.data_root}" into {state.config_file}, and nothing is lost; to move the data, ask for the move after that.'
     yield Finding("root-pending", ERROR if plan.effect == "restart" else WARNING, sentence, hint)
+
+
+def pending_findings(state: State, plan: Plan, request: Request) -> t.Iterator[Finding]:
+    """What others have written and nobody has put into force: a start for something else is none for that."""
+    if plan.effect != "restart" or request.restart == "always" or not state.pid:
+        return
+    for key, before, after in pending_keys(state, plan.file_settings, plan.owners):
+        now, then = ("its default" if value is None else json.dumps(value) for value in (before, after))
+        sentence = f"Key '{key}' is {now} in the running daemon and {then} in {state.config_file}, which nobody has put into force: this restart would."
+        hint = "Put it into force by itself first (daemon_state: restarted), or write what is in force into the file."
+        yield Finding("key-pending", ERROR, sentence, hint)
 
 
 def validate(host: Host, state: State, plan: Plan, check_mode: bool) -> t.Iterator[Finding]:
     """Let dockerd itself judge the new configuration, where it can (23.0 and newer)."""
-    if state.version < (23, 0) or not plan.files:
+    if state.version < (23, 0) or not (plan.files or plan.effect == "restart"):
         return
     if check_mode and plan.file_settings.get("userns-remap") == "default":
         # Validating would create the user dockremap.
@@ -115,17 +142,20 @@ def validate(host: Host, state: State, plan: Plan, check_mode: bool) -> t.Iterat
     text = next((one.after for one in plan.files if one.path == host.places.daemon_json), None)
     if text is None:
         text = files.read(host.places.daemon_json) or "{}"
-    result = host.run(plan.after.command[0], "--validate", "--config-file", "/dev/stdin", *plan.after.command[1:], stdin=text.encode())
+    arguments = unit_file.without_keys(plan.after.command, {"config-file"})[1:]
+    result = host.run(plan.after.command[0], "--validate", "--config-file", "/dev/stdin", *arguments, stdin=text.encode())
     if result.rc != 0:
         words = re.sub(r"^unable to configure the Docker daemon with file /dev/stdin: ", "", result.words)
         yield Finding("validate", ERROR, f"dockerd rejects the new configuration: {words}.", "Correct what is asked for.")
 
 
 __all__ = (
+    "command_findings",
     "flag_findings",
     "hidden_data_findings",
     "key_findings",
     "owner_findings",
+    "pending_findings",
     "plugin_findings",
     "root_findings",
     "validate",

@@ -13,11 +13,13 @@ import shutil
 import typing as t
 
 from .._copy.listing import list_tree, totals
+from .._copy.root_links import is_led_below
+from .._engine.container import Container
 from .._engine.on_disk import is_containerds_mount, is_dockers_mount
 from .._errors import format_bytes
 from .._host import files
 from .._host.host import Host
-from .._host.mounts import is_below, points_below
+from .._host.mounts import is_below, is_mount_point, points_below
 from .._host.processes import open_files, process_fields
 from .._observe.state import State
 from .._plan.plan import CONTAINERD_ROOT, Move
@@ -45,10 +47,8 @@ def move_findings(host: Host, state: State, moves: t.Sequence[Move], request: Re
     if shutil.which("rsync") is None and not all(move.rename for move in moves):
         yield Finding("no-rsync", ERROR, "rsync is not installed on this host.", "Install the package rsync.")
     for flag in unit_file.parse_flags(state.unit.effective(state.unit.ours)[1:]):
-        if flag.key in ("data-root", "live-restore"):
-            yield Finding(
-                "flag", ERROR, f"{' '.join(flag.words)} is given as a flag in {state.unit.origin(flag)}.", "Remove it there; for live-restore use daemon.json."
-            )
+        if flag.key == "live-restore":
+            yield Finding("flag", ERROR, f"{' '.join(flag.words)} is given as a flag in {state.unit.origin(flag)}.", "Remove it there, and use daemon.json.")
     driver = state.info.get("Driver", "")
     if driver not in _PLAIN_DRIVERS:
         yield Finding("storage-driver", ERROR, f"Storage driver '{driver}' does not keep its data in plain files.", "It cannot be moved by copying.")
@@ -74,13 +74,18 @@ def move_findings(host: Host, state: State, moves: t.Sequence[Move], request: Re
                 "auto-remove", WARNING, f"Container {container.name} was started with --rm: the daemon's stop removes it, with its anonymous volumes."
             )
         for bind in container.binds:
-            if any(is_below(bind, move.source) for move in moves):
-                yield Finding(
-                    "bind-below",
-                    WARNING,
-                    f"Container {container.name} mounts {bind} by its path, which will not exist any more.",
-                    "Create it again with the new path.",
-                )
+            for move in moves:
+                if is_led_below(bind, move.source) and not move.restores:
+                    yield _bind_finding(container, bind, move)
+
+
+def _bind_finding(container: Container, bind: str, move: Move) -> Finding:
+    """A container that mounts a place below an old root by its path."""
+    if is_mount_point(move.source) and os.path.realpath(bind) == os.path.realpath(move.source):
+        sentence = f"Container {container.name} mounts {bind}, a mount point, where only the old {move.what} will be, set aside."
+        return Finding("bind-below", WARNING, sentence, "Create it again with the new path.")
+    sentence = f"Container {container.name} mounts {bind} by its path below the old {move.what}: a link there leads to {move.target}, and it starts with that."
+    return Finding("bind-below", WARNING, sentence, "Create it again with the new path, then the link can go.")
 
 
 def _containerd_findings(state: State, moves: t.Sequence[Move]) -> t.Iterator[Finding]:

@@ -47,18 +47,23 @@ def space_findings(host: Host, moves: t.Sequence[Move]) -> tuple[Forecast, list[
         trusted = kept[1] if kept else {}
         left += totals({path: one for path, one in now.items() if trusted.get(path) != one})
         # Of old data that are taken back a part may lie at its place already.
-        copies = [totals(list_tree(path)) for path in dict.fromkeys((move.base, move.target)) if os.path.isdir(path)]
+        copies = [totals(list_tree(path)) for path in dict.fromkeys((move.base, move.target)) if os.path.isdir(path) and not os.path.islink(path)]
         copied = sum(copies, Totals(0, 0))
         need = Totals(int(tree.bytes * (1 + _MARGIN_SHARE)) + _MARGIN_BYTES - copied.bytes, int(tree.files * (1 + _MARGIN_SHARE)) - copied.files)
-        device = os.stat(nearest_directory(move.target)).st_dev
+        device = os.stat(_directory_for(move.target)).st_dev
         targets, before = needs.get(device, ("", Totals(0, 0)))
         needs[device] = (f"{targets} and {move.target}" if targets else move.target, before + need)
     findings = [finding for targets, need in needs.values() for finding in _room_for(targets, need)]
     return Forecast(whole.bytes, whole.files, left.bytes, left.files, restart), findings
 
 
+def _directory_for(target: str) -> str:
+    """The directory that is there by now and on whose file system a target will lie; a link that is there goes before."""
+    return nearest_directory(os.path.dirname(target) if os.path.islink(target) else target)
+
+
 def _room_for(targets: str, need: Totals) -> t.Iterator[Finding]:
-    there = os.statvfs(nearest_directory(targets.split(" and ")[0]))
+    there = os.statvfs(_directory_for(targets.split(" and ")[0]))
     free = there.f_bavail * there.f_frsize
     if need.bytes > free:
         sentence = f"{targets} has {format_bytes(free)} free, and {format_bytes(need.bytes)} are needed: {format_bytes(need.bytes - free)} are missing."

@@ -12,6 +12,7 @@ import re
 import typing as t
 
 from .._copy import kept_roots
+from .._copy.root_links import is_link_to, links_into
 from .._host.host import Host
 from .._host.mounts import in_fstab, is_below, mount_of
 from .._observe.state import State
@@ -19,6 +20,7 @@ from .._plan.plan import CONTAINERD_ROOT, Move
 from .._plan.request import Request
 from .._service.detect import service_of
 from .finding import ERROR, WARNING, Finding
+from .writable import keeper_findings
 
 # File systems that overlay2 cannot work on, or that do not survive a boot.
 _UNUSABLE = {
@@ -61,17 +63,33 @@ def path_findings(path: str, what: str) -> t.Iterator[Finding]:
 
 def place_findings(host: Host, state: State, move: Move, request: Request) -> t.Iterator[Finding]:
     source, target = os.path.realpath(move.source), os.path.realpath(move.target)
+    if move.restores and is_link_to(move.target, move.source):
+        # The move that is taken back has left it for those who go by the old path.
+        yield from _file_system_findings(host, state, os.path.dirname(move.target), request)
+        return
     if is_below(target, source):
         yield Finding("path-inside", ERROR, f"{move.target} lies inside the old {move.what} {move.source}.", "Choose a path outside of it.")
         return
     if is_below(source, target):
         yield Finding("path-around", ERROR, f"{move.target} contains the old {move.what} {move.source}.", "Choose a path outside of it.")
         return
+    if move.rename and os.path.isdir(move.target) and os.path.samefile(move.source, move.target):
+        sentence = f"{move.source} and {move.target} are one directory: nothing is moved, the {move.what} gets the other name, and no space is freed."
+        yield Finding(
+            "same-directory", WARNING, sentence, f"Leave what makes {move.source} another name of it (a mount, a line in /etc/fstab) until that is done."
+        )
+        yield from _file_system_findings(host, state, move.target, request)
+        return
+    if move.rename and not move.restores:
+        sentence = f"{move.target} lies on the file system of {move.source}: the {move.what} is renamed, and no space is freed."
+        yield Finding("same-file-system", WARNING, sentence, "Choose a path on another disk if that is what it is for.")
     if os.path.isdir(move.target):
         names = {name for name in os.listdir(move.target) if name != "lost+found" and not name.startswith(kept_roots.KEPT)}
-        if move.tree == CONTAINERD_ROOT:
-            # Debian's makes a directory for its plugins below its usual root, wherever its root is.
+        if move.tree == CONTAINERD_ROOT or move.restores:
+            # Debian's containerd makes a directory for its plugins below its usual root, wherever its root is; dockerd makes what a container
+            # mounts there.
             names -= kept_roots.empty_ones(move.target)
+            names -= {os.path.basename(path) for path in links_into(move.target, move.source)}
         if names and (move.rename or not kept_roots.is_unfinished_copy(move.target)):
             yield Finding(
                 "not-empty",
@@ -96,6 +114,8 @@ def _file_system_findings(host: Host, state: State, path: str, request: Request)
     if os.path.lexists(path) and not os.path.isdir(path):
         yield Finding("not-a-directory", ERROR, f"{path} exists and is not a directory.", "Remove it or choose another path.")
         return
+    yield from keeper_findings(path)
+    yield from _unmounted_findings(host, state, path)
     mount = mount_of(os.path.realpath(path), state.mounts)
     if mount is None:
         yield Finding("no-mount", ERROR, f"No file system holds {path}.", "Mount one there.")
@@ -113,6 +133,19 @@ def _file_system_findings(host: Host, state: State, path: str, request: Request)
     device = in_fstab(mount.point, state.fstab)
     if device and re.match(r"/dev/(sd|vd|xvd|nvme)", device):
         yield Finding("device-name", WARNING, f"/etc/fstab mounts {mount.point} from {device}, a name that may change at a boot.", "Use UUID= there.")
+
+
+def _unmounted_findings(host: Host, state: State, path: str) -> t.Iterator[Finding]:
+    """A file system that belongs above a path and is not mounted: what is written there now disappears below it as soon as it is."""
+    at, points = os.path.realpath(path), {one.point for one in state.mounts}
+    while at != "/":
+        if at not in points:
+            device = in_fstab(at, state.fstab)
+            where = f"/etc/fstab mounts {device} on {at}" if device else f"a mount unit mounts {at}" if service_of(host).mounts_at_boot(at) else ""
+            if where:
+                sentence = f"{where[0].upper() + where[1:]}, and it is not mounted: the data would lie below it, and be hidden as soon as it is."
+                yield Finding("not-mounted", ERROR, sentence, f"Mount it: mount {at}. Then run again.")
+        at = os.path.dirname(at)
 
 
 def _xfs_findings(host: Host, point: str) -> t.Iterator[Finding]:

@@ -17,6 +17,7 @@ import typing as t
 
 from .._host.host import Host
 from .._host.processes import command_line
+from .command import Command
 from .service import CONTAINERD, Service
 from .unit import Unit
 
@@ -45,9 +46,9 @@ class Containerd:
     others: t.Dict[str, int]
 
     @property
-    def command(self) -> list[str]:
-        """The unit's own command without a root."""
-        return without_root(self.unit.command)
+    def command(self) -> str:
+        """The unit's own command without a root, as it is written."""
+        return str(without_root(self.unit.command))
 
 
 def observe_containerd(host: Host, service: Service, our_names: t.Container[str]) -> Containerd | None:
@@ -87,10 +88,9 @@ def _value(words: tuple[str, ...]) -> str:
     return words[-1].partition("=")[2] if len(words) == 1 else words[-1]
 
 
-def without_root(command: t.Sequence[str]) -> list[str]:
+def without_root(command: Command) -> Command:
     """A command without --root. Pure."""
-    doomed = {at + step for at, words in _located(command, ("root",)) for step in range(len(words))}
-    return [word for at, word in enumerate(command) if at not in doomed]
+    return command.without({at + step for at, words in _located(command.argv, ("root",)) for step in range(len(words))})
 
 
 def _flags(command: t.Sequence[str], *names: str) -> t.Iterator[tuple[str, ...]]:

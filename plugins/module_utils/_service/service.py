@@ -67,6 +67,10 @@ class Service(abc.ABC):
         """The unix socket that is listened on in the daemon's place; None where nobody does that."""
 
     @abc.abstractmethod
+    def other_sockets(self) -> dict[str, list[str]]:
+        """On what else is listened in the daemon's place (a path, or an address and a port), by the name of what does so."""
+
+    @abc.abstractmethod
     def last_restart_seconds(self) -> float:
         """How long the last start and the last stop of the daemon took together; 0 where nobody knows."""
 
@@ -93,12 +97,12 @@ class Service(abc.ABC):
         """Take the guard away."""
 
     @abc.abstractmethod
-    def hold(self, command: t.Sequence[str], containerd: t.Sequence[str] = (), socket: str | None = None, policies: bool = False) -> None:
+    def hold(self, command: str, containerd: str = "", socket: str | None = None, policies: bool = False) -> None:
         """Keep everybody else from starting the daemon, and prepare our own start. A reboot clears the hold.
 
         A socket that is listened on in the daemon's place is closed as soon as that start makes it, unless policies act.
 
-        :param command: the daemon's command in that start, and
+        :param command: the daemon's command in that start, as its unit has it (Unit.start_line), and
         :param containerd: containerd's, where it is held too.
         :param socket: what is listened on in the daemon's place from that start on; None where nobody does that.
         :param policies: the containers' restart policies act in that start; otherwise all containers are held back.

@@ -15,9 +15,13 @@ import typing as t
 
 from .._errors import CommandFailed, DrydockError
 from .._host import files
+from .._host.processes import began_at, command_line, environment_of
 from . import unit_file
 from .api_gate import hidden_path
+from .command import expand_specifiers, literal, parse_environment, split_words
+from .launched import launched, program_of
 from .service import CONTAINERD, SERVICE, SOCKET, Service, complaint
+from .specifiers import specifiers_of
 from .unit import Unit
 from .unsupported import not_installed
 
@@ -25,24 +29,28 @@ from .unsupported import not_installed
 WORKER = "drydock-dockerd.service"
 # Sorts behind every drop-in that people write, so that its word is the last one.
 HOLD_DROP_IN = "zzzz-drydock-hold.conf"
-_VENDOR_DIRECTORIES = ("/usr/local/lib/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")
+# What each service runs.
+_PROGRAMS = {SERVICE: "dockerd", CONTAINERD: "containerd"}
+# Whose drop-ins are for every service (systemd.unit(5)).
+_ALL_SERVICES = "service.d"
+# In systemd's order (systemd-analyze unit-paths).
+_FIRST_DIRECTORIES = ("/etc/systemd/system.control", "/run/systemd/system.control", "/run/systemd/transient", "/run/systemd/generator.early")
+_VENDOR_DIRECTORIES = (
+    "/run/systemd/generator", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system", "/run/systemd/generator.late"
+)  # fmt: skip
 # The unit that runs at boot while a journal is open, before anything of Docker, and what pulls it in.
 RECOVERY_UNIT = "drydock-dockerd-recovery.service"
 _WANTS = os.path.join("sysinit.target.wants", RECOVERY_UNIT)
 
 
-def _exec_start(command: t.Sequence[str]) -> str:
-    # The words are expanded already.
-    return f"ExecStart=\nExecStart={unit_file.quote(_literal(command))}\n"
-
-
-def _literal(words: t.Iterable[str]) -> list[str]:
-    """Words as a unit file has them; what looks like a variable or a specifier is meant literally."""
-    return [word.replace("$", "$$").replace("%", "%%") for word in words]
+def _exec_start(line: str) -> str:
+    return f"ExecStart=\nExecStart={line}\n"
 
 
 # By which a unit goes down with another one (systemd.unit(5)).
 _DEPENDS = ("RequiredBy", "BoundBy", "ConsistsOf")
+# What starts the daemon by itself.
+_TRIGGERS = (".socket", ".path")
 # How long the units that depend on the daemon may take to start, in seconds.
 _DEPENDENTS_SECONDS = 300
 # How often systemd is asked for the worker until it answers, and how long to wait between, in seconds.
@@ -70,14 +78,37 @@ class Systemd(Service):
         return unit_file.parse_show(self.host.must("systemctl", "show", unit, "--property", ",".join(properties)).out)
 
     def units(self) -> list[str]:
-        """The units that make up the daemon here, the socket first: docker.socket may be absent or masked."""
+        """The units that make up the daemon here, the sockets first: docker.socket may be absent or masked."""
         state = self.show(SOCKET, "LoadState")["LoadState"]
-        return [*([SOCKET] if state == "loaded" else []), SERVICE, *([CONTAINERD] if self.with_containerd else [])]
+        return [*([SOCKET] if state == "loaded" else []), *self.triggers(), SERVICE, *([CONTAINERD] if self.with_containerd else [])]
+
+    def triggers(self) -> list[str]:
+        """The other sockets and paths that start the daemon: those at work, where it is down those that a boot starts, and while it is held
+        those that were at work. (A timer does no harm.)"""
+        held = [name for name in self._held_units() if name.endswith(_TRIGGERS) and name != SOCKET]
+        if self.is_held():
+            return held
+        named = self.show(SERVICE, "TriggeredBy").get("TriggeredBy", "").split()
+        found = {name: self.show(name, "ActiveState", "UnitFileState") for name in named if name.endswith(_TRIGGERS) and name != SOCKET}
+        down = found and not self.main_pid()
+        return [name for name, one in found.items() if one.get("ActiveState") == "active" or (down and one.get("UnitFileState") == "enabled")]
+
+    def _held_units(self) -> list[str]:
+        drop_ins = sorted(glob.glob(os.path.join(self.host.places.runtime_units, "*.d", HOLD_DROP_IN)))
+        return [os.path.basename(os.path.dirname(path))[: -len(".d")] for path in drop_ins]
+
+    def other_sockets(self) -> dict[str, list[str]]:
+        """On what systemd listens for the daemon besides docker.socket, by unit."""
+        return {name: self._listens(name) for name in self.triggers() if name.endswith(".socket")}
+
+    def _listens(self, socket: str) -> list[str]:
+        shown = self.host.must("systemctl", "show", socket, "--property", "Listen").out
+        return re.findall(r"^Listen=(\S+) \(Stream\)$", shown, re.MULTILINE)
 
     def main_pid(self, unit: str = SERVICE) -> int:
         """The process id of dockerd, or of another service; 0 when it is down."""
         shown = self.show(unit, "ActiveState", "MainPID")
-        return int(shown["MainPID"]) if shown["ActiveState"] in ("active", "reloading") else 0
+        return int(shown["MainPID"]) if shown.get("ActiveState") in ("active", "reloading") else 0
 
     def last_restart_seconds(self) -> float:
         """How long the last start and the last stop of the daemon took, as far as systemd knows of any in this boot."""
@@ -121,7 +152,7 @@ class Systemd(Service):
         :raises DrydockError: it is masked.
         """
         places = self.host.places
-        directories = (places.units, places.runtime_units, *_VENDOR_DIRECTORIES)
+        directories = (*_FIRST_DIRECTORIES, places.units, places.runtime_units, *_VENDOR_DIRECTORIES)
         fragment = next((os.path.join(one, name) for one in directories if os.path.lexists(os.path.join(one, name))), None)
         if fragment is None:
             return None
@@ -129,25 +160,76 @@ class Systemd(Service):
         if not text.strip():
             raise DrydockError("unit-unusable", f"{name} is masked by {fragment}.", f"Unmask it: systemctl unmask {name}.")
         by_name: dict[str, str] = {}
-        for directory in reversed(directories):
-            for path in glob.glob(os.path.join(directory, name + ".d", "*.conf")):
+        for directory in (os.path.join(one, names) for one in reversed(directories) for names in (_ALL_SERVICES, name + ".d")):
+            for path in glob.glob(os.path.join(directory, "*.conf")):
                 by_name[os.path.basename(path)] = path
-        texts, ours = {fragment: text}, {}
+        texts, ours, paths = {fragment: text}, {}, [fragment]
         for one in sorted(by_name):
             content = files.read(by_name[one]) or ""
+            if one == HOLD_DROP_IN:
+                continue
+            paths.append(by_name[one])
             if one in our_names:
                 ours[one] = content
-            elif one != HOLD_DROP_IN:
+            else:
                 texts[by_name[one]] = content
-        return Unit(fragment, texts, ours, self._environment([*texts.values(), *ours.values()]))
+        unit = Unit(fragment, texts, ours, {})
+        return self._with_what_runs(name, unit, paths) if name in _PROGRAMS else unit
 
-    def _environment(self, texts: list[str]) -> dict[str, str]:
+    def _with_what_runs(self, name: str, unit: Unit, paths: list[str]) -> Unit:
+        """A unit with its variables, and with what its command came to.
+
+        :param paths: its files.
+        """
+        texts = [*unit.texts.values(), *unit.ours.values()]
+        written = "".join(texts)
+        specifiers = specifiers_of(name, unit.fragment) if "%" in written else {}
+        environment, variables_of = self._environment(texts, specifiers)
+        pid = self.main_pid(name)
+        inherited = (environment_of(pid) if pid else self._inherited()) if "$" in written else {}
+        unit = dataclasses.replace(unit, environment=environment, variables_of=variables_of, inherited=inherited, specifiers=specifiers)
+        words = unit.words(unit.ours)
+        argv = self._own_words(command_line(pid)) if pid else []
+        if not argv or not words:
+            return dataclasses.replace(unit, program=program_of(words, _PROGRAMS[name]))
+        program = os.readlink(f"/proc/{pid}/exe")
+        # A removed drop-in shows by its directory. The runtime's is where our own hold comes and goes.
+        watched = [*paths, *variables_of, *(os.path.join(self.host.places.units, one) for one in (name + ".d", _ALL_SERVICES))]
+        began = began_at(pid)
+        changed = any(began < files.changed_at(path) < float("inf") for path in watched)
+        return dataclasses.replace(
+            unit,
+            launched=launched(name, words, argv, program, os.path.realpath(words[0])),
+            current=not changed and self.show(name, "NeedDaemonReload").get("NeedDaemonReload") != "yes",
+            program=program if os.path.exists(program) else f"/proc/{pid}/exe",
+        )
+
+    def _own_words(self, argv: list[str]) -> list[str]:
+        """The words of a running daemon without those that our own starts have added."""
+        added = ("--restart=false", "--config-file", self.host.places.old_daemon_json)
+        while argv and argv[-1] in added:
+            argv = argv[:-1]
+        return argv
+
+    def _environment(self, texts: list[str], specifiers: t.Mapping[str, str]) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
+        """The variables of a unit, and those of its files by file."""
         found: dict[str, str] = {}
+        by_file: dict[str, dict[str, str]] = {}
         for line in unit_file.values(texts, "Service", "Environment"):
-            found.update((name, value) for name, equals, value in (word.partition("=") for word in unit_file.split(line)) if equals)
-        for path in unit_file.values(texts, "Service", "EnvironmentFile"):
-            found.update(unit_file.parse_environment(files.read(path.lstrip("-")) or ""))
-        return found
+            words = (expand_specifiers(word.value, specifiers) for word in split_words(line))
+            found.update((name, value) for name, equals, value in (word.partition("=") for word in words) if equals)
+        for pattern in unit_file.values(texts, "Service", "EnvironmentFile"):
+            for path in sorted(glob.glob(expand_specifiers(pattern.lstrip("-"), specifiers))):
+                by_file[path] = parse_environment(files.read(path) or "")
+                found.update(by_file[path])
+        for line in unit_file.values(texts, "Service", "UnsetEnvironment"):
+            for word in split_words(line):
+                found.pop(word.value, None)
+        return found, by_file
+
+    def _inherited(self) -> dict[str, str]:
+        """The variables that systemd gives to each service."""
+        return parse_environment(self.host.run("systemctl", "show-environment").out)
 
     def mounts_at_boot(self, point: str) -> bool:
         """Whether a mount unit has a file, be it one that was made of /etc/fstab."""
@@ -184,22 +266,28 @@ ExecStart={command}
         """Let systemd read the unit files again."""
         self.host.must("systemctl", "daemon-reload")
 
-    def hold(self, command: t.Sequence[str], containerd: t.Sequence[str] = (), socket: str | None = None, policies: bool = False) -> None:
+    def hold(self, command: str, containerd: str = "", socket: str | None = None, policies: bool = False) -> None:
         """Keep everybody from starting the daemon, and prepare our own start.
 
         A condition on all units (on the service alone, clients drive the socket into its trigger limit, and whoever starts docker
         starts containerd first), all the time that the containers' stop timeouts need, and the command of the next start with
         containers held back. All of it lies in /run: a reboot clears it.
 
-        :param containerd: the command of containerd's next start, where it is held too.
+        :param command: as the unit has it, and
+        :param containerd: that of containerd's next start, where it is held too.
         :param socket: what docker.socket will listen on in that start; None without docker.socket.
         :param policies: containers are not held back in that start.
         """
-        words = [*command, *([] if policies else ["--restart=false"])]
+        # Asked before anything is held: from then on it is what the hold knows.
+        units = self.units()
+        line = " ".join([command, *([] if policies else ["--restart=false"])])
         condition = f"[Unit]\nConditionPathExists=!{self.host.places.hold}\n"
         node = socket if socket is None or policies else hidden_path(socket)
-        files.write(self._hold_path(SERVICE), f"{condition}{_behind(node)}[Service]\nTimeoutStopSec=infinity\n{_exec_start(words)}")
-        if SOCKET in self.units():
+        files.write(self._hold_path(SERVICE), f"{condition}{_behind(node)}[Service]\nTimeoutStopSec=infinity\n{_exec_start(line)}")
+        for name in units:
+            if name.endswith(_TRIGGERS) and name != SOCKET:
+                files.write(self._hold_path(name), condition)
+        if SOCKET in units:
             files.write(self._hold_path(SOCKET), f"{condition}{_closed_at_once(socket, node)}")
         if self.with_containerd:
             files.write(self._hold_path(CONTAINERD), f"{condition}[Service]\n{_exec_start(containerd)}")
@@ -212,7 +300,7 @@ ExecStart={command}
 
     def unhold(self) -> None:
         """Take the hold away."""
-        for path in (self.host.places.hold, self._hold_path(SERVICE), self._hold_path(SOCKET), self._hold_path(CONTAINERD)):
+        for path in (self.host.places.hold, *map(self._hold_path, self._held_units())):
             files.remove(path)
         self.reload_units()
         self.gate.open()
@@ -245,6 +333,10 @@ ExecStart={command}
         :raises CommandFailed: dockerd did not end cleanly; a killed dockerd leaves containers marked as stopped by hand.
         """
         units = [unit for unit in self.units() if unit != SOCKET or not keep_socket or not self._socket_is_closed()]
+        paths = [unit for unit in units if unit.endswith(".path")]
+        if paths:
+            # In one job with it they would stop behind it, and start it again and again until then.
+            self.host.must("systemctl", "stop", *paths, timeout=None)
         self.host.must("systemctl", "stop", "--job-mode=replace-irreversibly", *units, timeout=None)
         shown = self.show(SERVICE, "ActiveState", "Result")
         if shown["ActiveState"] not in ("inactive", "failed") or shown["Result"] not in ("success", "start-limit-hit", "exit-code", "protocol"):
@@ -269,11 +361,15 @@ ExecStart={command}
             for node in (path, hidden_path(path)):
                 files.remove(node)
         files.remove(self.host.places.hold)
+        paths = [unit for unit in units if unit.endswith(".path")]
         with self.gate.closing_at_once(path):
-            result = self.host.run("systemctl", "start", *units, timeout=timeout)
+            result = self.host.run("systemctl", "start", *(unit for unit in units if unit not in paths), timeout=timeout)
         # A unit whose assertion or condition failed is skipped with rc 0.
         if result.rc != 0 or not self.main_pid():
             raise CommandFailed("start-failed", f"dockerd does not start: {self.last_words(began) or result.words or 'no message'}.")
+        if paths:
+            # Before, they would start the daemon again and again until it can start, and run into their limit.
+            self.host.run("systemctl", "start", *paths)
 
     def _wait_for_jobs(self, units: list[str]) -> None:
         """Let a stop that an interrupted run left under way come to its end: it cannot be cancelled."""
@@ -329,7 +425,7 @@ def _closed_at_once(socket: str | None, node: str | None) -> str:
     if not socket or not node or node == socket:
         return ""
     commands = (["/bin/mkdir", "-p", "-m", "0700", os.path.dirname(node)], ["/bin/mv", socket, node])
-    return "[Socket]\n" + "".join(f"ExecStartPost={unit_file.quote(_literal(words))}\n" for words in commands)
+    return "[Socket]\n" + "".join(f"ExecStartPost={literal(words)}\n" for words in commands)
 
 
 __all__ = (

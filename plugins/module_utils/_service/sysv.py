@@ -24,6 +24,7 @@ from .._errors import CommandFailed, DrydockError, EngineError
 from .._host import files
 from .._host.processes import command_line, process_fields, process_identity
 from . import sysv_defaults_file, unit_file
+from .command import quote, words_of
 from .service import SERVICE, Service, complaint
 from .unit import Unit
 
@@ -51,8 +52,16 @@ class Script(Unit):
         if self.variables is None:
             raise AssertionError("the script's variables were not read")
         texts = [*self.texts.values(), *(ours[name] for name in sorted(ours))]
-        program, *options = unit_file.without_keys(unit_file.split(unit_file.values(texts, "Service", "ExecStart")[-1]), {"pidfile"})
+        program, *options = unit_file.without_keys(words_of(unit_file.values(texts, "Service", "ExecStart")[-1]), {"pidfile"})
         return [program, "-p", self.variables.pidfile, *options]
+
+    def words(self, ours: t.Mapping[str, str]) -> list[str]:
+        """The same: the script starts dockerd itself."""
+        return self.effective(ours)
+
+    def start_line(self, ours: t.Mapping[str, str]) -> str:
+        """The command as a line."""
+        return quote(self.effective(ours))
 
     def origin(self, flag: unit_file.Flag) -> str:
         """Where a flag was written."""
@@ -103,7 +112,7 @@ class SysV(Service):
             if text != before:
                 yield places.init_defaults, before, text
 
-        return Script(places.init_script, texts, ours, {}, variables, changes)
+        return Script(places.init_script, texts, ours, {}, variables=variables, blocks=changes)
 
     def read_if_there(self, name: str, our_names: t.Container[str]) -> Unit | None:
         """No other service than docker is one of its own here."""
@@ -150,6 +159,10 @@ class SysV(Service):
         """Nobody listens for dockerd here."""
         return None
 
+    def other_sockets(self) -> dict[str, list[str]]:
+        """Nobody listens for dockerd here."""
+        return {}
+
     def last_restart_seconds(self) -> float:
         """How long the last start and the last stop of the daemon took, as far as its log tells."""
         return restart_seconds(self._log_since(-_LOG_BYTES))
@@ -193,7 +206,7 @@ class SysV(Service):
             with contextlib.suppress(OSError):
                 files.write(path, foreign) if foreign else files.remove(path)
 
-    def hold(self, command: t.Sequence[str], containerd: t.Sequence[str] = (), socket: str | None = None, policies: bool = False) -> None:
+    def hold(self, command: str, containerd: str = "", socket: str | None = None, policies: bool = False) -> None:
         """Keep everybody from starting, stopping or killing the daemon, and prepare our own start with containers held back.
 
         What the block tests lies in /run: a reboot clears it.
@@ -206,7 +219,7 @@ class SysV(Service):
             raise AssertionError("no other unit is looked after here")
         places = self.host.places
         self._write_guard()
-        files.write(places.held, sysv_defaults_file.held(command, policies))
+        files.write(places.held, sysv_defaults_file.held(words_of(command), policies))
         files.write(places.hold, "")
         self._wait_for_calls()
 
@@ -356,7 +369,7 @@ class SysV(Service):
 
 
 def _as_unit(command: t.Sequence[str]) -> str:
-    return f"[Service]\nExecStart={unit_file.quote(command)}\n"
+    return f"[Service]\nExecStart={quote(command)}\n"
 
 
 def _lives(pid: int, identity: str = "") -> bool:

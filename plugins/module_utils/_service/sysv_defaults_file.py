@@ -20,6 +20,7 @@ import typing as t
 from .._errors import DrydockError
 from .._host.host import Places
 from . import unit_file
+from .command import words_of
 
 _BEGIN, _END = "# BEGIN drydock.dockerd", "# END drydock.dockerd"
 _BLOCK = re.compile(f"\n{_BEGIN}\n.*?\n{_END}\n", re.DOTALL)
@@ -140,7 +141,7 @@ def _literal(name: str, line: unit_file.Line) -> list[str]:
             f"Drop-in {name} has '{line.key}={line.value}', with a prefix, variable or specifier that only systemd knows; this host runs SysV init.",
             "Write it without.",
         )
-    return unit_file.split(line.value)
+    return words_of(line.value)
 
 
 def _command(ours: t.Mapping[str, str], variables: Variables) -> t.Iterator[str]:

@@ -14,6 +14,8 @@ import typing as t
 
 from .._errors import DrydockError
 from . import unit_file
+from .command import Command
+from .launched import Launched, arguments_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,21 +26,56 @@ class Unit:
     :param texts: the unit and all drop-ins but ours, by path, in systemd's order.
     :param ours: our drop-ins by file name.
     :param environment: variables for the command, from Environment= and the environment files.
+    :param variables_of: the same variables by the environment file that brings them.
+    :param inherited: variables that the command gets besides, from systemd itself.
+    :param specifiers: what its %-specifiers stand for, by letter.
+    :param launched: what the command came to; None where nothing runs.
+    :param current: nothing of the unit was changed since.
+    :param program: dockerd, to be asked for its version and its judgement; empty where the first word of the command is as good.
     """
 
     fragment: str
     texts: t.Dict[str, str]
     ours: t.Dict[str, str]
     environment: t.Dict[str, str]
+    variables_of: t.Dict[str, t.Dict[str, str]] = dataclasses.field(default_factory=dict)
+    inherited: t.Dict[str, str] = dataclasses.field(default_factory=dict)
+    specifiers: t.Dict[str, str] = dataclasses.field(default_factory=dict)
+    launched: t.Optional[Launched] = None
+    current: bool = False
+    program: str = ""
 
     @property
-    def command(self) -> list[str]:
-        """The command without our drop-ins, variables unexpanded."""
+    def command(self) -> Command:
+        """The command without our drop-ins, as it is written."""
         return _command(self.texts.values())
 
+    def start_line(self, ours: t.Mapping[str, str]) -> str:
+        """What a start executes with these drop-ins of ours, as it is written: more can be added behind it."""
+        return str(_command(self._with(ours)))
+
     def effective(self, ours: t.Mapping[str, str]) -> list[str]:
-        """The command with these drop-ins of ours, variables expanded."""
-        return unit_file.expand(_command(self._with(ours)), self.environment)
+        """dockerd (or another service's program) and the words that it gets with these drop-ins of ours: those that it has, where they are in force."""
+        words = self.words(ours)
+        there = self.launched
+        program = self.program or words[0]
+        if there is None:
+            return [program, *arguments_of(words)]
+        if self.current and ours == self.ours:
+            return [program, *there.arguments]
+        return [program, *there.added, *arguments_of(words, os.path.basename(there.program))]
+
+    def words(self, ours: t.Mapping[str, str]) -> list[str]:
+        """The words that a start executes with these drop-ins of ours."""
+        return self._expanded(_command(self._with(ours)))
+
+    @property
+    def own_words(self) -> list[str]:
+        """The same without any drop-in of ours."""
+        return self._expanded(self.command)
+
+    def _expanded(self, command: Command) -> list[str]:
+        return command.expanded({**self.inherited, **self.environment}, self.specifiers)
 
     def values(self, section: str, key: str, ours: t.Mapping[str, str]) -> list[str]:
         """What these drop-ins of ours make of a list-like setting."""
@@ -50,14 +87,17 @@ class Unit:
         return [self.texts[self.fragment], *(by_name[name] for name in sorted(by_name))]
 
     def origin(self, flag: unit_file.Flag) -> str:
-        """Where a flag was written: a unit file, a drop-in, or the variable that brought it."""
+        """Where a flag was written: a unit file, a drop-in, the variable that brought it and its file, or a wrapper."""
         written = " ".join(flag.words)
         for path, text in reversed(list(self.texts.items())):
             if any(written in " ".join(line.split()) for line in unit_file.values([text], "Service", "ExecStart")):
                 return path
         for name, value in self.environment.items():
             if written in value:
-                return f"variable {name}"
+                where = next((path for path, brought in self.variables_of.items() if brought.get(name) == value), "")
+                return f"variable {name}" + (f" of {where}" if where else "")
+        if self.launched and set(flag.words) <= set(self.launched.added):
+            return self.own_words[0]
         return self.fragment
 
     @property
@@ -73,11 +113,11 @@ class Unit:
                 yield os.path.join(directory, os.path.basename(self.fragment) + ".d", name), self.ours.get(name), drop_ins.get(name)
 
 
-def _command(texts: t.Iterable[str]) -> list[str]:
+def _command(texts: t.Iterable[str]) -> Command:
     lines = unit_file.values(texts, "Service", "ExecStart")
     if not lines:
         raise DrydockError("unit-unusable", "The unit has no ExecStart.", "Check 'systemctl cat docker.service containerd.service'.")
-    return unit_file.split(lines[-1].lstrip("@-:+!"))
+    return Command.of(lines[-1])
 
 
 __all__ = ("Unit",)

@@ -3,13 +3,12 @@
 
 # Private to this collection: no promise is made to other users of it.
 
-"""systemd units and dockerd's command line as data. Pure."""
+"""systemd units and dockerd's flags as data. Pure."""
 
 from __future__ import annotations
 
 import dataclasses
 import re
-import shlex
 import typing as t
 
 from .._engine.options import BOOLEAN_FLAGS, FLAG_TO_KEY, LIST_KEYS
@@ -81,42 +80,15 @@ def values(texts: t.Iterable[str], section: str, key: str) -> list[str]:
     return found
 
 
-def split(text: str) -> list[str]:
-    """The words of a line, quotes respected; where they do not match, white space alone decides."""
-    try:
-        return shlex.split(text)
-    except ValueError:
-        return text.split()
-
-
-def parse_environment(text: str) -> dict[str, str]:
-    """The assignments of an EnvironmentFile."""
-    found: dict[str, str] = {}
-    for raw in text.splitlines():
-        line = raw.strip()
-        if "=" in line and not line.startswith(("#", ";")):
-            key, value = line.split("=", 1)
-            found[key.strip()] = " ".join(split(value))
-    return found
-
-
-def expand(words: t.Iterable[str], environment: t.Mapping[str, str]) -> list[str]:
-    """Expand $NAME (split into words) and ${NAME} (one word) as systemd does in ExecStart."""
-    result: list[str] = []
-    for word in words:
-        if re.fullmatch(r"\$[A-Za-z_][A-Za-z0-9_]*", word):
-            result += environment.get(word[1:], "").split()
-        else:
-            result.append(re.sub(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}", lambda match: environment.get(match[1], ""), word))
-    return result
-
-
 def parse_flags(argv: t.Sequence[str]) -> list[Flag]:
     """dockerd's flags, from the words behind the program's name; a word with an unexpanded variable is no flag."""
-    flags: list[Flag] = []
+    return [flag for _at, flag in _located_flags(argv)]
+
+
+def _located_flags(argv: t.Sequence[str]) -> t.Iterator[tuple[int, Flag]]:
     index = 0
     while index < len(argv):
-        word = argv[index]
+        at, word = index, argv[index]
         index += 1
         if not word.startswith("-") or word in ("-", "--"):
             continue
@@ -134,20 +106,18 @@ def parse_flags(argv: t.Sequence[str]) -> list[Flag]:
             parsed = argv[index] if index < len(argv) else ""
             used += argv[index : index + 1]
             index += 1
-        flags.append(Flag(name, FLAG_TO_KEY.get(name, name), parsed, tuple(used)))
-    return flags
+        yield at, Flag(name, FLAG_TO_KEY.get(name, name), parsed, tuple(used))
+
+
+def places_of_keys(argv: t.Sequence[str], keys: t.Container[str]) -> set[int]:
+    """Where in a command, whose first word is the program, the words of the flags stand that mean one of these keys."""
+    return {1 + at + step for at, flag in _located_flags(argv[1:]) if flag.key in keys for step in range(len(flag.words))}
 
 
 def without_keys(argv: t.Sequence[str], keys: t.Container[str]) -> list[str]:
     """A command without the flags that mean one of these keys."""
-    doomed = [flag.words for flag in parse_flags(argv[1:]) if flag.key in keys]
-    result = list(argv)
-    for words in doomed:
-        for start in range(1, len(result)):
-            if tuple(result[start : start + len(words)]) == words:
-                del result[start : start + len(words)]
-                break
-    return result
+    doomed = places_of_keys(argv, keys)
+    return [word for at, word in enumerate(argv) if at not in doomed]
 
 
 def flags_as_settings(flags: t.Iterable[Flag]) -> dict[str, t.Any]:
@@ -187,26 +157,18 @@ def mount_unit(point: str) -> str:
     return escaped + ".mount"
 
 
-def quote(argv: t.Iterable[str]) -> str:
-    """A command as a line of a unit file; variables stay as they are."""
-    return " ".join(word if re.fullmatch(r"[A-Za-z0-9_@%+=:,./${}-]+", word) else '"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"' for word in argv)
-
-
 __all__ = (
     "COMMAND_MARK",
     "Flag",
     "Line",
-    "expand",
     "flags_as_settings",
     "guards_differ",
     "mount_unit",
     "needs_restart",
-    "parse_environment",
     "parse_flags",
     "parse_show",
     "parse_unit",
-    "quote",
-    "split",
+    "places_of_keys",
     "values",
     "without_keys",
 )

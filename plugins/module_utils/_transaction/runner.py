@@ -42,6 +42,9 @@ class Transaction:
     """A plan under way; its journal is open."""
 
     def __init__(self, host: Host, plan: Plan, journal: Journal) -> None:
+        # Where the daemon reads its configuration elsewhere.
+        config_file = next((line["config_file"] for line in journal.lines() if line.get("config_file")), "")
+        host = host.reading(config_file) if config_file else host
         self.context = Context(host, plan, journal)
         self.host, self.plan, self.journal = host, plan, journal
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import itertools
 import time
 import typing as t
 
 from ..._copy.copier import Copier
+from ..._engine.addresses import as_address, known_addresses
 from ..._engine.api import Engine
 from ..._engine.container import Container, inspect_containers, to_container
 from ..._engine.inventory import Inventory
@@ -21,6 +23,7 @@ from ..._host import files
 from ..._host.host import Host
 from ..._plan.order import RELEASE
 from ..._plan.plan import DaemonConfig, Plan
+from ..._service.command import literal
 from ..._service.detect import service_of
 from ..._service.service import Service
 from ..journal import Journal
@@ -63,9 +66,19 @@ class Context:
         """What the journal says last under a key; None where it says nothing."""
         return next((line[key] for line in reversed(self.journal.lines()) if key in line), None)
 
-    def hold(self, side: DaemonConfig, command: t.Sequence[str] = ()) -> None:
-        """Hold the daemon, its next start with the command of one side, or with this one."""
-        self.service.hold(command or side.command, side.containerd, side.systemd_socket, self.policies_act(side))
+    def hold(self, side: DaemonConfig, more: t.Sequence[str] = ()) -> None:
+        """Hold the daemon, its next start with the command of one side.
+
+        :param more: words that are added to it.
+        """
+        command = " ".join([self._line(side), *more])
+        self.service.hold(command, self._line(side, "containerd "), side.systemd_socket, self.policies_act(side))
+
+    def _line(self, side: DaemonConfig, what: str = "") -> str:
+        """What starts the daemon, or containerd, on one side, as its unit has it; release 0.1.0 notes only the words."""
+        lines = self.noted("lines")
+        words = side.containerd if what else side.command
+        return lines[f"{what}{'after' if side is self.plan.after else 'before'}"] if lines else literal(words)
 
     def policies_act(self, side: DaemonConfig) -> bool:
         """Of containers that come into view nobody knows who ran: their policies do."""
@@ -75,6 +88,9 @@ class Context:
         """Let nobody but us reach the daemon on one side, until the API is opened."""
         sockets = [one.path for one in side.addresses if one.scheme == "unix"]
         ports = [one.port for one in side.addresses if one.scheme == "tcp"]
+        others = known_addresses(map(as_address, itertools.chain(*self.service.other_sockets().values())))
+        sockets += [one.path for one in others if one.scheme == "unix"]
+        ports += [one.port for one in others if one.scheme == "tcp"]
         self.service.gate.close([*sockets, *([side.systemd_socket] if side.systemd_socket else [])], ports)
 
     def open(self) -> list[str]:

@@ -20,6 +20,7 @@ from ..._errors import DrydockError
 from ..._plan.order import CONFIRM
 from ..._plan.plan import Plan
 from ..._service import unit_file
+from ..._service.command import Command
 from .. import confirmation
 from ..stand_in import standing_in
 from .base import Step
@@ -99,8 +100,8 @@ def _has(addresses: t.Iterable[Address], address: Address) -> bool:
 def _guards(plan: Plan) -> list[list[str]]:
     """The commands by which the daemon's start will decide who reaches its ports."""
     texts = [text for ask in plan.owners.values() for text in ask.drop_ins.values()]
-    lines = [line.lstrip("@-:+!") for text in texts for line in unit_file.values([text], "Service", "ExecStartPre")]
-    return [words for words in map(unit_file.split, lines) if words and os.path.basename(words[0]) == "nft"]
+    lines = [Command.of(line).argv for text in texts for line in unit_file.values([text], "Service", "ExecStartPre")]
+    return [words for words in lines if words and os.path.basename(words[0]) == "nft"]
 
 
 __all__ = ("Confirm",)

@@ -19,6 +19,7 @@ from ..._host.processes import process_identity
 from ..._plan.order import HOLD, RELEASE, RELOAD, RELOAD_UNITS, RELOADING, START, STOP
 from ..surroundings import as_planned, before_start, before_stop, device_volumes
 from .base import Step
+from .roots import lead_to_new_roots, names_of_kept
 
 
 class Hold(Step):
@@ -121,7 +122,7 @@ class Stop(Step):
             # A boot has started it with half of the change. Where somebody has put his own words into the files, he has taken it over.
             context.service.stop()
         if not context.service.main_pid():
-            context.hold(before, self._command(line))
+            context.hold(before, self._more(line))
             context.start(before, self.plan.after)
         engine = context.engine(before)
         running = context.running_set(engine)
@@ -133,14 +134,14 @@ class Stop(Step):
         root = f" on {before.data_root}" if self.plan.move else ""
         return " ".join([f"The old configuration was restored, the daemon answers{root}, {back}", *failures])
 
-    def _command(self, line: dict[str, t.Any]) -> tuple[str, ...]:
-        """The old command; where somebody has changed daemon.json since the stop, with what that said: with his, nobody knows whether it would come
-        up, and on which root. His file stays as it is."""
-        words = self.plan.before.command
-        if not self._is_foreign(line) or any(word.startswith("--config-file") for word in words):
-            return words
+    def _more(self, line: dict[str, t.Any]) -> tuple[str, ...]:
+        """Where somebody has changed daemon.json since the stop, the old command starts with what that said: with his, nobody knows whether it would
+        come up, and on which root. His file stays as it is."""
+        if not self._is_foreign(line):
+            return ()
         files.write(self.host.places.old_daemon_json, line["daemon_json"] or "{}", 0o600)
-        return (*words, "--config-file", self.host.places.old_daemon_json)
+        # The last of two counts.
+        return ("--config-file", self.host.places.old_daemon_json)
 
     def _is_foreign(self, line: dict[str, t.Any]) -> bool:
         """Whether daemon.json is neither what it was at the stop, nor before the hold switched live-restore off in it."""
@@ -205,10 +206,11 @@ class Release(Step):
     def facts(self) -> dict[str, t.Any]:
         # Read before it has begun: from then on there is no undoing.
         self.running = [] if self.plan.hides else self.context.running_set(self.context.engine(self.plan.after))
-        return {}
+        return {"kept": names_of_kept(self.context)} if self.plan.moves else {}
 
     def apply(self) -> None:
         context = self.context
+        lead_to_new_roots(context)
         # Some containers mount the socket.
         context.outcome.failures += context.open()
         failures = running_set.start_again(context.engine(self.plan.after), self.running)
@@ -217,7 +219,11 @@ class Release(Step):
         if context.stopped_at is not None:
             context.outcome.downtime = round(time.monotonic() - context.stopped_at, 2)
         context.service.unhold()
-        context.outcome.failures += context.service.start_dependents(context.noted("dependents") or [])
+        dependents = context.noted("dependents") or []
+        failed = context.service.start_dependents(dependents)
+        context.outcome.failures += failed
+        if dependents and not failed:
+            context.outcome.remarks.append(f"Started again behind the daemon: {', '.join(dependents)}.")
 
 
 class Reloading(Step):

@@ -47,7 +47,7 @@ class InstallPackages(PackageStep):
             # The new package may have another unit, with another command.
             service = self.context.service
             unit = service.read({os.path.basename(name) for ask in self.plan.owners.values() for name in ask.drop_ins})
-            service.hold(unit.effective(unit.ours), (), self.plan.after.systemd_socket)
+            service.hold(unit.start_line(unit.ours), "", self.plan.after.systemd_socket)
 
     def undo(self, line: dict[str, t.Any]) -> str:
         """Install what was there, where the package manager still has it; says so."""

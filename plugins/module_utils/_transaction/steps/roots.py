@@ -12,15 +12,16 @@ import datetime
 import os
 import typing as t
 
-from ..._copy import kept_roots
+from ..._copy import kept_roots, root_links
 from ..._copy.kept_mark import read_mark, write_mark
 from ..._copy.listing import COPY_MARK, list_tree, totals
 from ..._engine import stored_paths
 from ..._errors import DrydockError, unexpected
 from ..._host import files
-from ..._host.mounts import points_below
+from ..._host.mounts import is_below, points_below
 from ..._host.processes import command_line, process_fields, processes
 from ..._observe import records
+from ..._observe.state import DEFAULT_DATA_ROOT
 from ..._plan.order import DISCARD, FINISH, RENAME, TAKE_BACK
 from ..._plan.plan import DATA_ROOT, Move
 from ..outcome import Moved
@@ -36,7 +37,13 @@ class TakeBack(Step):
 
     name = TAKE_BACK
 
+    def facts(self) -> dict[str, t.Any]:
+        links = [root_links.links_into(move.target, move.source) for move in self.plan.moves]
+        return {"links": {path: where for one in links for path, where in one.items()}}
+
     def apply(self) -> None:
+        for path in self.context.noted("links"):
+            files.remove(path)
         for move in self.plan.moves:
             if move.base:
                 # Release 0.1.0 has set it aside without: what is undone after a boot has to be known by it, too.
@@ -49,6 +56,9 @@ class TakeBack(Step):
         for move in self.plan.moves:
             if move.base:
                 kept_roots.set_aside_again(move.target, move.base)
+        for path, where in (line.get("links") or {}).items():
+            if not os.path.lexists(path):
+                os.symlink(where, path)
 
 
 class Discard(Step):
@@ -93,10 +103,7 @@ class Finish(Step):
     undoable = False
 
     def facts(self) -> dict[str, t.Any]:
-        # An interrupted run may have come this far: the names are the ones that it noted.
-        kept: dict[str, str] = self.context.noted("kept")
-        when = datetime.datetime.fromtimestamp(self.host.now()).strftime("%Y%m%dT%H%M%S")
-        return {"kept": kept or {move.tree: kept_roots.kept_name(move.source, when) for move in self.plan.moves}}
+        return {"kept": names_of_kept(self.context)}
 
     def apply(self) -> None:
         kept = self.context.noted("kept")
@@ -110,7 +117,9 @@ class Finish(Step):
     def _set_aside(self, move: Move, kept: str) -> str:
         """Returns where the old root is kept, empty where it is not."""
         if move.rename:
-            files.remove(move.source)
+            # What is no link is the same directory by another name.
+            if os.path.islink(move.source) and not _binds_below(self.context, move):
+                files.remove(move.source)
             return ""
         try:
             kept_roots.set_aside(move.source, kept)
@@ -135,6 +144,35 @@ class Finish(Step):
             )
             return kept
         return ""
+
+
+def names_of_kept(context: Context) -> dict[str, str]:
+    """Where each old root is set aside, by tree; an interrupted run may have come this far: the names are the ones that it noted."""
+    kept: dict[str, str] = context.noted("kept")
+    when = datetime.datetime.fromtimestamp(context.host.now()).strftime("%Y%m%dT%H%M%S")
+    return kept or {move.tree: kept_roots.kept_name(move.source, when) for move in context.plan.moves}
+
+
+def _binds_below(context: Context, move: Move) -> list[str]:
+    """What containers mount below an old root by its path."""
+    return sorted({bind for one in context.inventory().containers.values() for bind in one.binds if is_below(bind, move.source)})
+
+
+def lead_to_new_roots(context: Context) -> None:
+    """Containers that mount a place below an old root by its path find the new one there, and so does whoever goes by a link: an old root that is
+    mounted so is set aside before they start, and a link takes its place."""
+    for move in context.plan.moves:
+        binds = _binds_below(context, move)
+        everybody = [bind for one in context.inventory().containers.values() for bind in one.binds]
+        known = [DEFAULT_DATA_ROOT, *(one.origin for one in context.plan.history), *everybody]
+        try:
+            if binds and not move.rename:
+                kept_roots.set_aside(move.source, context.noted("kept")[move.tree])
+                root_links.lead_all(move.source, move.target, binds)
+            for link in root_links.links_to(move.source, known):
+                root_links.lead(link, move.target)
+        except OSError as exc:
+            context.outcome.remarks.append(f"What is mounted by a path below {move.source} is not led to {move.target}: {unexpected(exc).sentence}")
 
 
 def _mark_kept(move: Move, kept: str) -> None:
@@ -208,4 +246,4 @@ def _is_shim(pid: str) -> bool:
     return bool(words) and "containerd-shim" in words[0] and "moby" in words
 
 
-__all__ = ("Discard", "Finish", "Rename", "TakeBack", "mark", "nothing_left_alive", "rename", "rewrite_paths")
+__all__ = ("Discard", "Finish", "Rename", "TakeBack", "lead_to_new_roots", "mark", "names_of_kept", "nothing_left_alive", "rename", "rewrite_paths")

@@ -147,6 +147,7 @@ def make_state(make_unit: t.Callable[..., systemd.Unit]) -> t.Callable[..., Stat
             "fstab": "",
             "socket": "/run/docker.sock",
             "systemd_socket": "/run/docker.sock",
+            "config_file": "/etc/docker/daemon.json",
             "socket_unit": systemd.Unit(SOCKET_FRAGMENT, {SOCKET_FRAGMENT: "[Socket]\nListenStream=/var/run/docker.sock\n"}, {}, {}),
             "running_flags": flags_as_settings(parse_flags(unit.effective(unit.ours)[1:])),
         }

@@ -82,7 +82,7 @@ def test_nothing_is_removed_when_something_of_the_same_device_is_mounted_below(o
 def test_kept_data_on_a_mount_point_survive_the_removal_of_the_rest(old: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in (f"{kept_roots.KEPT}1", "lost+found"):
         (old / name).mkdir()
-    monkeypatch.setattr(os.path, "ismount", lambda path: True)
+    monkeypatch.setattr(kept_roots, "is_mount_point", lambda path: True)
     kept_roots.remove(str(old), inode_of(str(old)), "")
     assert sorted(os.listdir(old)) == [f"{kept_roots.KEPT}1", "lost+found"]
 
@@ -238,7 +238,7 @@ def copy(request: pytest.FixtureRequest, tmp_path: pathlib.Path, monkeypatch: py
     """Make a copy of ours anew: where it lies, and where it will be kept."""
     numbers = itertools.count()
     if request.param:
-        monkeypatch.setattr(os.path, "ismount", lambda path: os.path.basename(path) == "target")
+        monkeypatch.setattr(kept_roots, "is_mount_point", lambda path: os.path.basename(path) == "target")
 
     def make() -> tuple[pathlib.Path, pathlib.Path]:
         target = tmp_path / str(next(numbers)) / "target"

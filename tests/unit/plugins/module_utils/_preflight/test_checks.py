@@ -24,7 +24,6 @@ from ansible_collections.drydock.dockerd.plugins.module_utils._errors import Com
 from ansible_collections.drydock.dockerd.plugins.module_utils._host import files
 from ansible_collections.drydock.dockerd.plugins.module_utils._host.files import inode_of
 from ansible_collections.drydock.dockerd.plugins.module_utils._host.mounts import Mount
-from ansible_collections.drydock.dockerd.plugins.module_utils._observe.paths import look_at_paths
 from ansible_collections.drydock.dockerd.plugins.module_utils._observe.records import MARKED, PastMove
 from ansible_collections.drydock.dockerd.plugins.module_utils._plan.planner import make_plan
 from ansible_collections.drydock.dockerd.plugins.module_utils._plan.request import Request
@@ -32,6 +31,7 @@ from ansible_collections.drydock.dockerd.plugins.module_utils._preflight import 
 from ansible_collections.drydock.dockerd.plugins.module_utils._preflight.checks import preflight
 from ansible_collections.drydock.dockerd.plugins.module_utils._preflight.finding import ERROR, WARNING, Finding
 from ansible_collections.drydock.dockerd.plugins.module_utils._service.unit_file import mount_unit
+from made_up_mounts import look_at_made_up_paths
 
 OPEN = "[Service]\nExecStart=/usr/sbin/dockerd -H fd:// -H tcp://10.0.0.5:2375\n"
 LOCAL = "[Service]\nExecStart=/usr/sbin/dockerd -H fd:// -H tcp://127.0.0.1:2375\n"
@@ -41,7 +41,7 @@ BARE = "[Service]\nExecStart=/usr/sbin/dockerd\n"
 
 def planned(host, state, request):
     """Plan as an operation does, with what lies at the paths at this moment."""
-    paths = look_at_paths(state, request.path, request.containerd_path, request.state)
+    paths = look_at_made_up_paths(state, request.path, request.containerd_path, request.state)
     return make_plan(state, request, paths, host.places.units, host.places.daemon_json)
 
 
@@ -373,7 +373,7 @@ MOVES = {
     "to a disk that is read-only": ({"mount": {"options": frozenset({"ro"})}}, {}, ["read-only"]),
     "to a disk that is mounted by hand": ({"fstab": ""}, {}, ["not-persistent"]),
     "to a disk that is mounted by hand, allowed": ({"fstab": ""}, {"require_persistent_mount": False}, ["not-persistent"]),
-    "to nowhere": ({"mounts": []}, {}, ["no-mount"]),
+    "to nowhere": ({"mounts": []}, {}, ["not-mounted", "no-mount"]),
 }
 
 
@@ -645,7 +645,7 @@ def test_a_first_data_root_is_on_a_disk_that_comes_back(first):
 @pytest.mark.parametrize(
     ("in_file", "in_force", "words"),
     [
-        ({"data-root": "/mnt/data/docker"}, "/var/lib/docker", "and daemon.json says data-root /mnt/data/docker: a restart would start it there"),
+        ({"data-root": "/mnt/data/docker"}, "/var/lib/docker", "and /etc/docker/daemon.json says data-root /mnt/data/docker: a restart would start it there"),
         ({}, "/mnt/data/docker", "and no file says so, which means /var/lib/docker: a restart would start it there"),
     ],
     ids=["written and not in force", "taken out and in force"],

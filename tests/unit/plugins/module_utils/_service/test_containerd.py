@@ -10,6 +10,7 @@ import pathlib
 import pytest
 from ansible_collections.drydock.dockerd.plugins.module_utils._errors import CommandFailed
 from ansible_collections.drydock.dockerd.plugins.module_utils._service import containerd as containerd_module
+from ansible_collections.drydock.dockerd.plugins.module_utils._service.command import Command
 from ansible_collections.drydock.dockerd.plugins.module_utils._service.containerd import (
     DEFAULT_ROOT,
     containerd_root,
@@ -34,7 +35,7 @@ COMMANDS = {
 
 @pytest.mark.parametrize(("command", "root", "without"), COMMANDS.values(), ids=COMMANDS)
 def test_root_in_a_command(command, root, without):
-    assert (root_flag(command), without_root(command)) == (root, without)
+    assert (root_flag(command), without_root(Command.of(" ".join(command))).argv) == (root, without)
 
 
 @pytest.fixture
@@ -96,5 +97,5 @@ def test_a_containerd_that_is_down_is_on_the_root_of_its_unit(host):
     (vendor / "containerd.service.d" / "zz.conf").write_text("[Service]\nExecStart=\nExecStart=/usr/bin/containerd --root /ours\n")
     host.execute.answers["systemctl show containerd.service"] = (0, "ActiveState=inactive\nMainPID=0\n")
     there = observe_containerd(host, Systemd(host), {"zz.conf"})
-    assert (there.root, there.pid, there.command) == ("/ours", 0, ["/usr/bin/containerd"])
+    assert (there.root, there.pid, there.command) == ("/ours", 0, "/usr/bin/containerd")
     assert list(there.unit.ours) == ["zz.conf"]

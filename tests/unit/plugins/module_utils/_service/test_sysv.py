@@ -134,9 +134,9 @@ def test_what_booted_the_host_decides(machine):
 def test_the_shell_decides_what_the_options_are(sysv, machine, top):
     defaults(machine, 'DOCKER_OPTS="$DOCKER_OPTS --label=a"\nif [ "$1" = status ]; then DOCKER_OPTS="$DOCKER_OPTS --debug"; fi\n')
     unit = sysv.read(())
-    assert unit.command == ["/usr/sbin/dockerd", "-p", f"{top}/docker.pid", "--label=a", "--debug"]
-    assert unit.effective({}) == unit.command
-    assert [unit.origin(flag) for flag in unit_file.parse_flags(unit.command[1:])] == [
+    assert unit.effective({}) == ["/usr/sbin/dockerd", "-p", f"{top}/docker.pid", "--label=a", "--debug"]
+    assert unit.command.argv == unit.words({}) == unit.effective({})
+    assert [unit.origin(flag) for flag in unit_file.parse_flags(unit.effective({})[1:])] == [
         machine.places.init_script,
         *[machine.places.init_defaults] * 2,
     ]
@@ -236,7 +236,7 @@ def test_a_hold_waits_for_calls_that_have_read_the_file_before(sysv, machine, to
     call = subprocess.Popen(["/bin/sh", str(script), "start"])
     while not (top / "called").exists():
         time.sleep(0.01)
-    sysv.hold(["/usr/sbin/dockerd"])
+    sysv.hold("/usr/sbin/dockerd")
     # (A process that waits to be reaped has no command any more.)
     assert call.poll() is not None
     assert sysv.is_held()

@@ -5,20 +5,15 @@
 
 from __future__ import annotations
 
-import shlex
-
 import pytest
 from ansible_collections.drydock.dockerd.plugins.module_utils._service import unit_file
 from ansible_collections.drydock.dockerd.plugins.module_utils._service.unit_file import (
     Line,
-    expand,
     flags_as_settings,
     needs_restart,
-    parse_environment,
     parse_flags,
     parse_show,
     parse_unit,
-    quote,
     values,
     without_keys,
 )
@@ -44,22 +39,6 @@ LISTS = {
     "the last one resets": (["[Service]\nExecStart=a", "[Service]\nExecStart="], []),
     "another section does not count": (["[Unit]\nExecStart=a"], []),
 }
-
-ENVIRONMENT = [
-    ("A=1\nB = two \n", {"A": "1", "B": "two"}),
-    ("# A=1\n;B=2\n\nnothing\n", {}),
-    ('DOCKER_OPTS="-H tcp://0.0.0.0:2375 --debug"\n', {"DOCKER_OPTS": "-H tcp://0.0.0.0:2375 --debug"}),
-    ("A=\nB=''\nC=x=y\n", {"A": "", "B": "", "C": "x=y"}),
-    ("A=1\nA=2\n", {"A": "2"}),
-    ("A=x#y\n", {"A": "x#y"}),
-]
-
-EXPANDED = [
-    (["dockerd", "$OPTS", "-H"], ["dockerd", "--debug", "--tls", "-H"]),
-    (["dockerd", "${OPTS}"], ["dockerd", "--debug --tls"]),
-    (["--label=${NAME}-x", "--label=$NAME"], ["--label=n-x", "--label=$NAME"]),
-    (["$UNSET", "${UNSET}", "a"], ["", "a"]),
-]
 
 # What stands behind the program's name, and the flags as (name, key, value).
 FLAGS = [
@@ -94,12 +73,6 @@ RESTART = {
     "nothing": (None, "", False),
 }
 
-COMMANDS = [
-    ["/usr/sbin/dockerd", "-H", "fd://", "--label=a=b"],
-    ["dockerd", "two words", 'a "quoted" one', "back\\slash", "it's", "", "*"],
-    ["dockerd", "$DOCKER_OPTS", "${X}", "@mark@"],
-]
-
 
 def test_parse_unit_joins_lines_and_leaves_out_comments():
     assert parse_unit(UNIT) == [
@@ -121,16 +94,6 @@ def test_parse_show_keeps_what_stands_behind_the_first_equals_sign():
 @pytest.mark.parametrize(("texts", "expected"), LISTS.values(), ids=LISTS)
 def test_values_over_drop_ins(texts, expected):
     assert values(texts, "Service", "ExecStart") == expected
-
-
-@pytest.mark.parametrize(("text", "expected"), ENVIRONMENT)
-def test_parse_environment(text, expected):
-    assert parse_environment(text) == expected
-
-
-@pytest.mark.parametrize(("words", "expected"), EXPANDED)
-def test_expand_as_systemd_does(words, expected):
-    assert expand(words, {"OPTS": "--debug --tls", "NAME": "n"}) == expected
 
 
 @pytest.mark.parametrize(("command", "expected"), FLAGS)
@@ -156,19 +119,6 @@ def test_flags_as_settings_collects_lists_and_takes_the_last_of_the_others():
 @pytest.mark.parametrize(("before", "after", "needed"), RESTART.values(), ids=RESTART)
 def test_needs_restart(before, after, needed):
     assert needs_restart(before, after) is needed
-
-
-@pytest.mark.parametrize("argv", COMMANDS)
-def test_a_quoted_command_is_read_back(argv):
-    assert shlex.split(quote(argv)) == argv
-
-
-def test_quote_leaves_variables_to_systemd():
-    assert quote(["dockerd", "$DOCKER_OPTS", "--label=a b"]) == 'dockerd $DOCKER_OPTS "--label=a b"'
-
-
-def test_a_quote_without_its_partner_is_no_traceback():
-    assert parse_environment("A=it's\nDOCKER_OPTS=-D") == {"A": "it's", "DOCKER_OPTS": "-D"}
 
 
 def test_an_assignment_that_the_end_of_the_file_cuts_off_counts():

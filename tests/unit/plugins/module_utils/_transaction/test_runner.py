@@ -34,7 +34,6 @@ from ansible_collections.drydock.dockerd.plugins.module_utils._errors import Dry
 from ansible_collections.drydock.dockerd.plugins.module_utils._host import files
 from ansible_collections.drydock.dockerd.plugins.module_utils._host.files import inode_of
 from ansible_collections.drydock.dockerd.plugins.module_utils._host.processes import processes
-from ansible_collections.drydock.dockerd.plugins.module_utils._observe.paths import look_at_paths
 from ansible_collections.drydock.dockerd.plugins.module_utils._observe.records import MARKED, RECORDS_FILE, load
 from ansible_collections.drydock.dockerd.plugins.module_utils._plan.order import steps_of
 from ansible_collections.drydock.dockerd.plugins.module_utils._plan.plan import MARKER_PREFIX, FileChange, Removal
@@ -49,6 +48,7 @@ from ansible_collections.drydock.dockerd.plugins.module_utils._transaction.recov
 from ansible_collections.drydock.dockerd.plugins.module_utils._transaction.runner import Transaction
 from ansible_collections.drydock.dockerd.plugins.module_utils._transaction.steps import base, daemon, prove, roots
 from ansible_collections.drydock.dockerd.plugins.module_utils._transaction.verified import record_verified
+from made_up_mounts import look_at_made_up_paths
 from worlds import CHANGES, CONTAINERS, Crash, Daemon, Machine, make_world
 
 start_again = daemon.running_set.start_again
@@ -119,7 +119,7 @@ TAKEN_BACK = ["a move taken back", "a move taken back to a mount point"]
 
 def planned_again(it, wanted):
     """A plan made of what lies there now, and its problems."""
-    return make_plan(it.state, Request(state=wanted), look_at_paths(it.state, wanted=wanted), it.machine.places.units, it.machine.places.daemon_json)
+    return make_plan(it.state, Request(state=wanted), look_at_made_up_paths(it.state, wanted=wanted), it.machine.places.units, it.machine.places.daemon_json)
 
 
 @pytest.mark.parametrize("change", TAKEN_BACK)
@@ -1185,7 +1185,7 @@ def first(host, memory, make_state, monkeypatch):
         state = make_state(None, pid=0, info={}, running_flags={}, socket=None, systemd_socket=machine.socket_path, default_root_unused=True)
         ask = Ask("data-root", {"data-root": str(top / "disk" / "docker")}, {"zz.conf": "[Service]\nExecStartPre=test -e @data_root@/@data_root_marker@\n"})
         request = Request(asks=(ask,), path=str(top / "disk" / "docker"))
-        plan, problems = make_plan(state, request, look_at_paths(state, request.path), places.units, places.daemon_json)
+        plan, problems = make_plan(state, request, look_at_made_up_paths(state, request.path), places.units, places.daemon_json)
         assert problems == []
         monkeypatch.setattr(base, "Engine", lambda path: Daemon(machine))
         monkeypatch.setattr(os, "fsync", lambda fd: machine.moment())

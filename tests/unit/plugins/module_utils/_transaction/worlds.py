@@ -28,7 +28,6 @@ from ansible_collections.drydock.dockerd.plugins.module_utils._errors import Eng
 from ansible_collections.drydock.dockerd.plugins.module_utils._host import files
 from ansible_collections.drydock.dockerd.plugins.module_utils._host.host import Host, Places, Result
 from ansible_collections.drydock.dockerd.plugins.module_utils._host.mounts import Mount
-from ansible_collections.drydock.dockerd.plugins.module_utils._observe.paths import look_at_paths
 from ansible_collections.drydock.dockerd.plugins.module_utils._observe.records import MARKED, PastMove, load
 from ansible_collections.drydock.dockerd.plugins.module_utils._plan.planner import make_plan
 from ansible_collections.drydock.dockerd.plugins.module_utils._plan.request import Request
@@ -41,6 +40,7 @@ from ansible_collections.drydock.dockerd.plugins.module_utils._transaction.journ
 from ansible_collections.drydock.dockerd.plugins.module_utils._transaction.runner import Transaction
 from ansible_collections.drydock.dockerd.plugins.module_utils._transaction.steps import base, daemon, prove, roots
 from ansible_collections.drydock.dockerd.plugins.module_utils._transaction.steps import copy as copy_module
+from made_up_mounts import look_at_made_up_paths
 
 CONTAINERS = {"web": "running", "held": "paused", "old": "exited"}
 RELOADED = ("debug", "live-restore")
@@ -340,7 +340,7 @@ class World:
             keep_source=keep_source,
             state="restored" if restores else "relocated",
         )
-        paths = look_at_paths(state, request.path, request.containerd_path, request.state)
+        paths = look_at_made_up_paths(state, request.path, request.containerd_path, request.state)
         self.plan, problems = make_plan(state, request, paths, places.units, places.daemon_json)
         assert problems == []
         if confirm:

@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# SPDX-FileCopyrightText: drydock.dockerd contributors
+
+"""Links, mounts and directories that others made: the same place by another name is known, and what is mounted by a path stays true."""
+
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+from others import (
+    RUN,
+    assert_well,
+    cleared,  # noqa: F401  for each test
+)
+from running import run_module, snapshot
+
+from conftest import as_it_was
+
+HOSTS = ("bookworm", "trixie")
+ANYWHERE = "require_persistent_mount=false"
+DOCKER = "systemctl {} docker.socket docker.service"
+
+
+def listing(host: t.Any, container: str, path: str) -> list[str]:
+    return host.check_output("docker exec %s ls %s", container, path).split()
+
+
+def moved(host: t.Any, arguments: str) -> dict[str, t.Any]:
+    """Check, and do; the second run is quiet."""
+    checked = run_module(host, f"{arguments} {ANYWHERE}", check=True)
+    assert not checked["failed"], checked["msg"]
+    result = run_module(host, f"{arguments} {ANYWHERE}")
+    assert not result["failed"], result["msg"]
+    assert result["plan"] == checked["plan"]
+    return {**result, "found": [one["id"] for one in checked["findings"]]}
+
+
+def refused(host: t.Any, arguments: str, *words: str) -> None:
+    """In check mode and without, and nothing is touched."""
+    before = snapshot(host)
+    for check in (True, False):
+        result = run_module(host, f"{arguments} {ANYWHERE}", check=check)
+        assert result["failed"], result
+        for one in words:
+            assert one in result["msg"]
+    assert snapshot(host) == before
+
+
+def test_containers_that_mount_below_the_root_see_the_new_one(host: t.Any) -> None:
+    before = snapshot(host)
+    old = before["root"]
+    host.check_output(f"{RUN} --name agent -v {old}/volumes:/v lab:app sleep 1d")
+    host.check_output(f"{RUN} --name cadvisor --mount type=bind,src={old},dst=/docker,readonly lab:app sleep 1d")
+    result = moved(host, "path=/mnt/data/docker-agents")
+    assert result["found"].count("bind-below") == 2
+    host.check_output("docker volume create behind")
+    assert "behind" in listing(host, "agent", "/v")
+    assert "behind" in listing(host, "cadvisor", "/docker/volumes")
+    assert not run_module(host, f"path=/mnt/data/docker-agents {ANYWHERE}")["changed"]
+    host.check_output(DOCKER.format("restart"))
+    assert "behind" in listing(host, "agent", "/v")
+
+    # Taken back, and forth again by the same names.
+    back = moved(host, "state=restored")
+    assert "bind-below" not in back["found"]
+    host.check_output("docker volume create again")
+    assert snapshot(host)["root"] == old
+    assert not host.file(old).is_symlink
+    assert "again" in listing(host, "agent", "/v")
+    assert "again" in listing(host, "cadvisor", "/docker/volumes")
+    assert_well(host)
+
+
+def test_a_link_to_the_root_leads_to_the_new_one(host: t.Any) -> None:
+    """As people make one when the disk is full: the data elsewhere, a link at the old place."""
+    old = snapshot(host)["root"]
+    real = moved(host, "path=/mnt/data/docker-real")["moves"][0]["target"]
+    host.check_output(
+        f"{DOCKER.format('stop')} && rm -rf /etc/docker/daemon.json /etc/systemd/system/docker.service.d /var/lib/drydock {old}* && ln -s {real} {old} && "
+        f"systemctl daemon-reload && {DOCKER.format('start')}"
+    )
+    host.check_output(f"{RUN} --name agent -v {old}/volumes:/v lab:app sleep 1d")
+    before = snapshot(host)
+    result = moved(host, "path=/mnt/data/docker-next")
+    assert "bind-below" in result["found"]
+    host.check_output("docker volume create behind")
+    assert "behind" in listing(host, "agent", "/v")
+    assert host.check_output("readlink %s", old) == "/mnt/data/docker-next"
+    host.check_output(DOCKER.format("restart"))
+    assert as_it_was(snapshot(host)) == as_it_was(before)
+    assert_well(host)
+    moved(host, "state=restored")
+    assert "behind" in listing(host, "agent", "/v")
+    # The lab's own place again.
+    host.check_output(f"rm {old}")
+    moved(host, f"path={old}")
+    assert_well(host)
+
+
+def test_the_live_root_by_a_bind_mount_gets_its_other_name(host: t.Any) -> None:
+    before = snapshot(host)
+    first = moved(host, "path=/mnt/data/docker-bound")
+    host.check_output(
+        f"{DOCKER.format('stop')} && rm -rf /etc/docker/daemon.json /etc/systemd/system/docker.service.d /var/lib/drydock {before['root']}* && "
+        f"mkdir {before['root']} && mount --bind /mnt/data/docker-bound {before['root']} && systemctl daemon-reload && {DOCKER.format('start')}"
+    )
+    assert snapshot(host)["root"] == before["root"] != first["moves"][0]["target"]
+    inode = host.check_output("stat -c %i /mnt/data/docker-bound")
+    result = moved(host, "path=/mnt/data/docker-bound")
+    assert "same-directory" in result["found"]
+    now = snapshot(host)
+    assert now["root"] == "/mnt/data/docker-bound"
+    assert as_it_was(now) == as_it_was(before)
+    assert host.check_output("stat -c %i /mnt/data/docker-bound") == inode
+    assert not run_module(host, f"path=/mnt/data/docker-bound {ANYWHERE}")["changed"]
+    assert_well(host)
+    host.check_output(f"{DOCKER.format('stop')} && umount {before['root']} && {DOCKER.format('start')}")
+    moved(host, "state=restored")
+    assert snapshot(host)["root"] == before["root"]
+    assert_well(host)
+
+
+def test_a_target_that_is_not_mounted_is_refused(host: t.Any) -> None:
+    line = "/dev/disk/by-label/none /srv/disk ext4 defaults,noauto 0 2"
+    host.check_output(f"mkdir -p /srv/disk && echo '{line}' >>/etc/fstab && systemctl daemon-reload")
+    try:
+        refused(host, "path=/srv/disk/docker", "/etc/fstab mounts /dev/disk/by-label/none on /srv/disk, and it is not mounted", "Mount it: mount /srv/disk.")
+    finally:
+        host.check_output("sed -i '/by-label.none/d' /etc/fstab && systemctl daemon-reload && rmdir /srv/disk")
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [("chown 1000 {0}", "belongs to user 1000"), ("chmod 0777 {0}", "Every user can write to")],
+    ids=["of a user", "of everybody"],
+)
+def test_a_target_that_others_can_swap_is_refused_and_the_way_out_works(host: t.Any, make: str, words: str) -> None:
+    place = "/mnt/data/of-others"
+    host.check_output(f"mkdir -p {place} && {make.format(place)}")
+    try:
+        refused(host, f"path={place}/docker", words, f"chown root:root {place} && chmod go-w {place}")
+        host.check_output(f"chown root:root {place} && chmod go-w {place}")
+        assert not run_module(host, f"path={place}/docker {ANYWHERE}", check=True)["failed"]
+    finally:
+        host.check_output(f"rm -rf {place}")
+
+
+def test_a_directory_of_an_administrator_stays(host: t.Any) -> None:
+    """On the same file system a move is a rename, but not where somebody has made a directory that is more than a name."""
+    moved(host, "path=/mnt/data/docker-one")
+    host.check_output(
+        "mkdir /mnt/data/docker-two && chattr +A /mnt/data/docker-two && setfattr -n user.backup -v yes /mnt/data/docker-two || "
+        'python3 -c \'import os; os.setxattr("/mnt/data/docker-two", "user.backup", b"yes")\''
+    )
+    inode = host.check_output("stat -c %i /mnt/data/docker-two")
+    result = moved(host, "path=/mnt/data/docker-two")
+    assert "warm copy" in result["plan"]
+    assert host.check_output("stat -c %i /mnt/data/docker-two") == inode
+    assert_well(host)
+    plain = moved(host, "path=/mnt/data/docker-three")
+    assert "rename" in plain["plan"]
+    assert "same-file-system" in plain["found"]
+    assert_well(host)
+    moved(host, "path=/var/lib/docker")
+    assert_well(host)

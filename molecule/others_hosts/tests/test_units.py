@@ -1,0 +1,249 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# SPDX-FileCopyrightText: drydock.dockerd contributors
+
+"""Units that others made: a restart of ours gives the command line that a plain restart gives, or is refused before anything is touched."""
+
+from __future__ import annotations
+
+import json
+import typing as t
+
+import pytest
+from others import (
+    KEPT,
+    RUN,
+    assert_well,
+    cleared,  # noqa: F401  for each test
+)
+from running import run_module, snapshot, wait_for
+
+HOSTS = ("bookworm", "trixie")
+UNITS = "/etc/systemd/system"
+DROP_IN = f"{UNITS}/docker.service.d/override.conf"
+DOCKERD = "/usr/sbin/dockerd"
+RESTART = "systemctl daemon-reload && systemctl reset-failed docker.socket docker.service && systemctl restart docker.socket docker.service"
+PING = "timeout 3 python3 -c 'import urllib.request as u; u.urlopen(\"http://127.0.0.1:2375/_ping\")'"
+WRAPPER = "/usr/local/sbin/dockerd-wrapper"
+
+# What is put on the host, and the command.
+LAYOUTS = {
+    "specifiers": ("", f"{DOCKERD} -H fd:// --label host=%H --label 'unit=%n, 100%% of %p'"),
+    "variables": (
+        "printf 'LAB_OPTS=\"--label from=file\" --debug\\nLAB_NAME=two words\\n' >/etc/default/lab",
+        f'{DOCKERD} -H fd:// $LAB_OPTS --label=name=${{LAB_NAME}} --label "price=$$5" --label own=${{OWN}}\nEnvironment="OWN=a \\\\x41 b"\n'
+        "EnvironmentFile=-/etc/default/%p-none\nEnvironmentFile=/etc/default/la*",
+    ),
+    "escapes and lines that go on": ("", f"{DOCKERD} -H fd:// \\\n  # in between\n  --label a=\\x41b \\\n  --label 'it\\'s=\"so\"'"),
+    "another name": ("", f"@{DOCKERD} docker-of-the-lab -H fd://"),
+    "a launcher": ("", f"/usr/bin/env LAB=1 {DOCKERD} -H fd://"),
+    "a wrapper": (
+        f"printf '#!/bin/sh\\nexec {DOCKERD} --label site=lab \"$@\"\\n' >{WRAPPER} && chmod +x {WRAPPER}",
+        f"{WRAPPER} -H fd://",
+    ),
+    "a drop-in for every service": (
+        f"mkdir -p {UNITS}/service.d && printf '[Service]\\nEnvironment=EVERYWHERE=yes\\n' >{UNITS}/service.d/lab.conf",
+        f"{DOCKERD} -H fd:// --label everywhere=${{EVERYWHERE}}",
+    ),
+    "its configuration elsewhere": (
+        'mkdir -p /opt/docker/etc && printf \'{"labels": ["its=own"]}\' >/opt/docker/etc/daemon.json',
+        f"{DOCKERD} --config-file=/opt/docker/etc/daemon.json -H fd://",
+    ),
+}
+
+
+@pytest.fixture
+def put(host: t.Any) -> t.Iterator[t.Callable[[str, str], None]]:
+    """Lay out a host, and start its daemon so; in the end it is as it was."""
+
+    def lay(command: str, prepare: str = "") -> None:
+        host.check_output(
+            f"{prepare or ':'}\nmkdir -p {UNITS}/docker.service.d && cat >{DROP_IN} <<'EOF'\n[Service]\nExecStart=\nExecStart={command}\nEOF\n{RESTART}"
+        )
+
+    yield lay
+    host.check_output(
+        f"rm -rf {UNITS}/docker.service.d {UNITS}/service.d /etc/default/lab {WRAPPER} /opt/docker /etc/docker /var/lib/drydock && "
+        f"cp -a {KEPT}/etc {KEPT}/var / && {RESTART}"
+    )
+
+
+def command_line(host: t.Any) -> list[str]:
+    """The running daemon's words, without the one that a start of ours adds."""
+    pid = host.check_output("systemctl show --value --property MainPID docker.service")
+    words = host.check_output(f"tr '\\0' '\\n' </proc/{pid}/cmdline").splitlines()
+    return [word for word in words if word != "--restart=false"]
+
+
+def change(host: t.Any, check: bool = False, **settings: t.Any) -> dict[str, t.Any]:
+    """Ask for options."""
+    return run_module(host, json.dumps({"owner": "options", "settings": settings or {"mtu": 1400}}), module="daemon_config", check=check)
+
+
+def mtu(host: t.Any) -> str:
+    return host.check_output("docker network inspect --format '{{index .Options \"com.docker.network.driver.mtu\"}}' bridge")
+
+
+@pytest.mark.parametrize(("prepare", "command"), LAYOUTS.values(), ids=LAYOUTS)
+def test_a_restart_gives_the_command_line_of_a_plain_one(host: t.Any, put: t.Callable[..., None], prepare: str, command: str) -> None:
+    put(command, prepare)
+    before = snapshot(host)
+    words = command_line(host)
+    checked = change(host, check=True)
+    assert not checked["failed"], checked["msg"]
+    result = change(host)
+    assert not result["failed"], result["msg"]
+    assert (result["applied"], result["plan"]) == ("restart", checked["plan"])
+    assert command_line(host) == words
+    assert mtu(host) == "1400"
+    now = snapshot(host)
+    assert now["containers"]["beat"]["state"] == before["containers"]["beat"]["state"]
+    again = change(host)
+    assert (again["failed"], again["changed"]) == (False, False), again
+    host.check_output(RESTART)
+    assert command_line(host) == words
+    assert_well(host)
+
+
+SHELLS = {
+    "a shell": ("", f"/bin/sh -c 'exec {DOCKERD} -H fd:// --label by=sh'", "starts the daemon by /bin/sh"),
+    "a wrapper that passes nothing on": (
+        f"printf '#!/bin/sh\\nexec {DOCKERD} -H fd:// --label by=wrapper\\n' >{WRAPPER} && chmod +x {WRAPPER}",
+        WRAPPER,
+        f"starts the daemon by {WRAPPER}",
+    ),
+}
+
+
+@pytest.mark.parametrize(("prepare", "command", "words"), SHELLS.values(), ids=SHELLS)
+def test_a_command_that_cannot_be_extended_is_refused_before_anything(host: t.Any, put: t.Callable[..., None], prepare: str, command: str, words: str) -> None:
+    put(command, prepare)
+    pid = host.check_output("pidof -s dockerd")
+    for check in (True, False):
+        result = change(host, check)
+        assert result["failed"], result
+        assert words in result["msg"]
+        assert result["msg"].endswith("[unit-command]")
+    assert host.check_output("pidof -s dockerd") == pid
+    assert not host.file("/etc/docker/daemon.json").exists or "1400" not in host.file("/etc/docker/daemon.json").content_string
+
+
+def test_other_sockets_come_back_with_the_daemon(host: t.Any, put: t.Callable[..., None]) -> None:
+    """An open one is refused unless somebody allows it."""
+    socket = f"{UNITS}/docker-tcp.socket"
+    host.check_output(
+        f"printf '[Socket]\\nListenStream=2375\\nService=docker.service\\n[Install]\\nWantedBy=sockets.target\\n' >{socket}\n"
+        f"printf '[Path]\\nPathExists=/etc/hostname\\nUnit=docker.service\\n' >{UNITS}/docker-kick.path\n"
+        "systemctl daemon-reload && systemctl stop docker.service docker.socket\n"
+        "systemctl start docker.socket docker-tcp.socket docker-kick.path docker.service"
+    )
+    try:
+        for check in (True, False):
+            result = change(host, check)
+            assert result["failed"], result
+            assert "docker-tcp.socket lets systemd listen on" in result["msg"]
+            assert result["msg"].endswith("[open-api]")
+        asked = {"owner": "options", "settings": {"mtu": 1400}, "allow_insecure": True}
+        result = run_module(host, json.dumps(asked), module="daemon_config")
+        assert not result["failed"], result["msg"]
+        assert mtu(host) == "1400"
+        assert host.check_output("systemctl is-active docker-tcp.socket docker-kick.path docker.socket").split() == ["active"] * 3
+        assert host.run(PING).rc == 0
+        assert not run_module(host, json.dumps(asked), module="daemon_config")["changed"]
+        # Literally what the refusal says.
+        host.check_output("systemctl disable --now docker-tcp.socket && systemctl restart docker")
+        assert host.run(PING).rc != 0
+        result = change(host, mtu=1390)
+        assert not result["failed"], result["msg"]
+        assert_well(host)
+    finally:
+        host.run(f"systemctl disable --now docker-tcp.socket docker-kick.path; rm -f {socket} {UNITS}/docker-kick.path; systemctl daemon-reload")
+
+
+def test_who_depends_on_the_daemon_is_told_and_runs_again(host: t.Any, put: t.Callable[..., None]) -> None:
+    host.check_output(
+        f"printf '[Unit]\\nPartOf=docker.service\\nAfter=docker.service\\n[Service]\\nExecStart=/bin/sleep infinity\\n' >{UNITS}/app-stack.service\n"
+        "systemctl daemon-reload && systemctl start app-stack.service"
+    )
+    put(f"{DOCKERD} -H fd://")
+    checked = change(host, check=True)
+    assert [one["sentence"] for one in checked["findings"] if one["id"] == "dependents"] == [
+        "app-stack.service depends on the daemon: stopped before it, and started again behind it."
+    ]
+    result = change(host)
+    assert not result["failed"], result["msg"]
+    assert "Started again behind the daemon: app-stack.service." in result["msg"]
+    assert host.check_output("systemctl is-active app-stack.service") == "active"
+
+
+def test_a_data_root_that_is_a_flag_moves_and_comes_back(host: t.Any, put: t.Callable[..., None]) -> None:
+    before = snapshot(host)
+    host.check_output("rm -f /etc/docker/daemon.json")
+    put(f"{DOCKERD} --data-root {before['root']} -H fd://")
+    arguments = "path=/mnt/data/docker-flag require_persistent_mount=false"
+    checked = run_module(host, arguments, check=True)
+    assert not checked["failed"], checked["msg"]
+    result = run_module(host, arguments)
+    assert not result["failed"], result["msg"]
+    assert snapshot(host)["root"] == "/mnt/data/docker-flag"
+    assert not run_module(host, arguments)["changed"]
+    host.check_output(RESTART)
+    assert snapshot(host)["root"] == "/mnt/data/docker-flag"
+    back = run_module(host, "state=restored require_persistent_mount=false")
+    assert not back["failed"], back["msg"]
+    assert snapshot(host)["root"] == before["root"]
+    assert_well(host)
+
+
+@pytest.mark.parametrize(
+    ("make", "mend", "words"),
+    [
+        ("rm -f {0} && mkdir {0}", "rmdir {0}", "is a directory"),
+        ("rm -f {0} && mkfifo {0}", "rm {0}", "is no regular file"),
+        ("rm -f {0} && ln -s /dev/null {0}", "rm {0}", "is no regular file"),
+        ("touch {0} && chattr +i {0}", "chattr -i -a {0}", "it is immutable (chattr +i)"),
+        ("touch {0} && chattr +a {0}", "chattr -i -a {0}", "it can only be appended to (chattr +a)"),
+        ("touch {0} && chattr +i $(dirname {0})", "chattr -i -a $(dirname {0})", "is immutable (chattr +i)"),
+        ("echo '{{}}' >/run/lab.json; touch {0} && mount --bind /run/lab.json {0}", "umount {0}", "a file is mounted on it"),
+    ],
+    ids=["a directory", "a pipe", "a link to /dev/null", "immutable", "append-only", "in an immutable directory", "a mount"],
+)
+def test_a_configuration_file_in_an_odd_form_is_refused_in_check_mode(host: t.Any, put: t.Callable[..., None], make: str, mend: str, words: str) -> None:
+    path = "/etc/docker/daemon.json"
+    host.check_output("mkdir -p /etc/docker")
+    host.check_output(make.format(path))
+    try:
+        for check in (True, False):
+            result = change(host, check)
+            assert result["failed"], result
+            assert words in result["msg"]
+            assert mend.split(" ")[0] in result["msg"]
+            assert "drydock" not in host.check_output("ls -A /etc/docker")
+    finally:
+        host.check_output(mend.format(path))
+    result = change(host)
+    assert not result["failed"], result["msg"]
+
+
+def test_what_others_wrote_and_nobody_put_into_force_is_not_put_into_force_by_chance(host: t.Any, put: t.Callable[..., None]) -> None:
+    put(f"{DOCKERD} -H fd://")
+    host.check_output('mkdir -p /etc/docker && echo \'{"log-driver": "local"}\' >/etc/docker/daemon.json')
+    for check in (True, False):
+        result = change(host, check)
+        assert result["failed"], result
+        assert 'Key \'log-driver\' is "json-file" in the running daemon and "local" in /etc/docker/daemon.json' in result["msg"]
+    assert host.check_output("docker info --format '{{.LoggingDriver}}'") == "json-file"
+    # Literally what the refusal says.
+    brought = run_module(host, "state=restarted", module="daemon_state")
+    assert not brought["failed"], brought["msg"]
+    assert host.check_output("docker info --format '{{.LoggingDriver}}'") == "local"
+    result = change(host)
+    assert not result["failed"], result["msg"]
+    assert_well(host)
+
+
+def test_a_container_that_others_started_meanwhile_survives(host: t.Any, put: t.Callable[..., None]) -> None:
+    put(f"{DOCKERD} -H fd:// --label x=%H")
+    host.check_output(f"{RUN} --name theirs lab:app sleep 1d")
+    result = change(host)
+    assert not result["failed"], result["msg"]
+    wait_for(lambda: snapshot(host)["containers"]["theirs"]["state"] == "running", "the container")
