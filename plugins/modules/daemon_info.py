@@ -149,6 +149,12 @@ dockerd:
           held, so that nobody else can start it, C(under_way) whether the change's worker lives, and C(what) all of it in a sentence.
         - Where nothing is under way, the next run of a changing module recovers it, and M(drydock.dockerd.daemon_state) with C(state=recovered) does.
       type: dict
+    down:
+      description:
+        - Containers that ran before a change and did not run again behind it, and nobody has started since, as C(name), C(why) (a sentence), and C(at) (seconds
+          since the epoch).
+      type: list
+      elements: dict
     rewritten:
       description: Which of daemon.json, the unit and the drop-ins of others are not as the last run of a module of this collection left them.
       type: list

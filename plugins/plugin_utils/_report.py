@@ -163,6 +163,7 @@ def describe(name: str, look: Tree, asked: Tree) -> Tree:
         "interrupted": docker["interrupted"],
         "pending": pending(docker),
         "drift": drift(docker),
+        "down": docker["down"],
         "cis": cis(docker),
         "containers": containers(docker),
         "move": last_move(docker),
@@ -397,6 +398,8 @@ def _reasons(host: Tree) -> t.Iterator[Tree]:
         yield _reason(WATCH, "restart", f"A restart is pending: {_some(host['pending'])}.")
     if host["drift"]:
         yield _reason(WATCH, "drift", f"Not as the last run left it: {_some(host['drift'])}.")
+    for one in host["down"]:
+        yield _reason(ACT, "containers", f"Container {one['name']} is down since a change: {one['why']}")
     for one in host["containers"]["troubled"]:
         level, text = _TROUBLE[one["trouble"]]
         yield _reason(level, "containers", text.format(**one))

@@ -21,6 +21,7 @@ may then be refused or undone. One line a fault says what happened.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import contextlib
 import json
 import os
@@ -127,7 +128,7 @@ class Test:
         words = [self.strike(fault, old, new)]
         for one in fault.then:
             self.host.fault("restore")
-            words.append(self.strike(one, old, new))
+            words.append(self.strike(dataclasses.replace(one, keep=fault.keep), old, new))
         began = time.monotonic()
         self.move_on(new, fault.keep)
         return f"{'; then '.join(words)}; the next run took {time.monotonic() - began:.1f} s"

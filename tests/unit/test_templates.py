@@ -11,6 +11,7 @@ import subprocess
 import jinja2
 import pytest
 from ansible_collections.drydock.dockerd.plugins.module_utils._service import unit_file
+from ansible_collections.drydock.dockerd.plugins.module_utils._service.command import words_of
 
 TEMPLATES = pathlib.Path(__file__).resolve().parents[2] / "roles"
 UNITS = TEMPLATES / "docker_data_root/templates/etc/systemd/system"
@@ -38,7 +39,7 @@ def test_the_daemon_starts_only_where_its_marker_is(tmp_path: pathlib.Path, name
     assert unit_file.values([text], "Service", "ExecStart") == starts
 
     def start() -> subprocess.CompletedProcess[str]:
-        return subprocess.run(unit_file.split(command), capture_output=True, text=True, check=False)
+        return subprocess.run(words_of(command), capture_output=True, text=True, check=False)
 
     (tmp_path / ".drydock-root-2").touch()
     wrong = start()

@@ -30,6 +30,8 @@ class Container:
     :param health: starting, healthy or unhealthy; empty without a health check.
     :param started_at: when it was last started, in the engine's own words; empty when it never was.
     :param tty: its output is one stream, as a terminal shows it.
+    :param requires: host paths without which it does not start.
+    :param ports: host ports that it publishes, as tcp/8080.
     :param swarm_task: a swarm made it, and replaces it as it likes.
     """
 
@@ -48,6 +50,8 @@ class Container:
     started_at: str = ""
     tty: bool = False
     swarm_task: bool = False
+    requires: t.Tuple[str, ...] = ()
+    ports: t.Tuple[str, ...] = ()
 
     @property
     def alive(self) -> bool:
@@ -96,7 +100,22 @@ def to_container(raw: t.Mapping[str, t.Any]) -> Container:
         started_at="" if state.get("StartedAt", _NEVER) == _NEVER else state["StartedAt"],
         tty=bool(raw["Config"].get("Tty")),
         swarm_task=_TASK in (raw["Config"].get("Labels") or {}),
+        requires=tuple(_required(config)),
+        ports=tuple(_ports(raw)),
     )
+
+
+def _required(config: t.Mapping[str, t.Any]) -> t.Iterator[str]:
+    """Sources that the engine does not make where they are missing (it does for -v), and devices."""
+    for mount in config.get("Mounts") or []:
+        if mount.get("Type") == "bind" and not (mount.get("BindOptions") or {}).get("CreateMountpoint"):
+            yield mount["Source"]
+    yield from (one["PathOnHost"] for one in config.get("Devices") or [] if one.get("PathOnHost"))
+
+
+def _ports(raw: t.Mapping[str, t.Any]) -> t.Iterator[str]:
+    for port, bindings in ((raw.get("NetworkSettings") or {}).get("Ports") or {}).items():
+        yield from {f"{port.partition('/')[2] or 'tcp'}/{one['HostPort']}" for one in bindings or () if one.get("HostPort")}
 
 
 def _health(state: t.Mapping[str, t.Any]) -> str:

@@ -47,6 +47,9 @@ class Inventory:
         """The form that the journal keeps; release 0.1.0 takes a container with the fields that it knows, and no others."""
         data = dataclasses.asdict(self)
         data["swarm_tasks"] = [key for key, one in data["containers"].items() if one.pop("swarm_task")]
+        for one in data["containers"].values():
+            # What they need is looked at before the stop only.
+            del one["requires"], one["ports"]
         return data
 
     @classmethod

@@ -16,6 +16,7 @@ import json
 import typing as t
 
 from .daemon_json import DATA_ROOT_OWNER
+from .values import value_fault
 
 Version = t.Tuple[int, ...]
 # Key of daemon.json by the name of its flag, where the two differ.
@@ -247,6 +248,9 @@ def fault(name: str, value: t.Any, engine: Version) -> tuple[str, str, str] | No
     odd = _odd_part(key, value)
     if odd:
         return "key-type", f"Key '{name}' has {odd} in it, and dockerd wants text there.", "Write it in quotes."
+    wrong = value_fault(name, value)
+    if wrong:
+        return "key-value", f"Key '{name}': {wrong[0]}, and dockerd does not start with it.", wrong[1]
     return None
 
 

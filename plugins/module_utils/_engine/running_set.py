@@ -33,17 +33,18 @@ def levels(wanted: t.Sequence[Container]) -> list[list[Container]]:
     return result
 
 
-def start_again(engine: Engine, wanted: t.Sequence[Container]) -> list[str]:
-    """Start a running set side by side, pause what was paused; returns a sentence for each container that does not run.
+def start_again(engine: Engine, wanted: t.Sequence[Container]) -> dict[str, str]:
+    """Start a running set side by side, pause what was paused; returns a sentence for each container that does not run, by its id.
 
     One that somebody has removed meanwhile is not among them.
 
     A start keeps a CPU busy: too many of them at a time, and all containers are back as late as the last one.
     """
-    failures: list[str] = []
+    failures: dict[str, str] = {}
     with concurrent.futures.ThreadPoolExecutor(max_workers=2 * (os.cpu_count() or 1)) as pool:
         for group in levels(wanted):
-            failures += [sentence for sentence in pool.map(lambda one: _start(engine, one), group) if sentence]
+            sentences = pool.map(lambda one: _start(engine, one), group)
+            failures.update((one.id, sentence) for one, sentence in zip(group, sentences) if sentence)
     return failures
 
 

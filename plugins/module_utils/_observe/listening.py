@@ -53,6 +53,11 @@ def parse_unix(text: str) -> dict[str, str]:
     return found
 
 
+def listeners() -> dict[str, str]:
+    """The tcp addresses on which anybody listens in this network namespace, by the inode of the socket."""
+    return {**parse_tcp(read("/proc/net/tcp") or ""), **parse_tcp(read("/proc/net/tcp6") or "")}
+
+
 def of(pid: int) -> list[str]:
     """The addresses on which a process listens; of one that is gone, none."""
     top = f"/proc/{pid}"
@@ -122,6 +127,7 @@ def _is_number(host: str) -> bool:
 
 __all__ = (
     "describe",
+    "listeners",
     "of",
     "parse_tcp",
     "parse_unix",

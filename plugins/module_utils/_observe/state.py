@@ -31,6 +31,7 @@ from .._service.detect import service_of
 from .._service.service import CONTAINERD, SOCKET
 from .._service.unit import Unit
 from . import records
+from .down import Down, load_down, still_down
 from .records import PastMove
 
 DEFAULT_DATA_ROOT = "/var/lib/docker"
@@ -49,6 +50,7 @@ class State:
     :param systemd_socket: the path that docker.socket listens on, None where there is no such unit, and
     :param socket_unit: the unit.
     :param other_sockets: on what systemd listens for the daemon besides, by the unit that does so.
+    :param down: the containers that an earlier change left down.
     :param dependents: the services that go down with the daemon, and do not come back with it.
     :param config_file: daemon.json, wherever the daemon reads it at its next start.
     :param process: of the running daemon, what no other process is mistaken for; empty when it is down.
@@ -84,6 +86,7 @@ class State:
     config_file: str = ""
     other_sockets: t.Dict[str, t.List[str]] = dataclasses.field(default_factory=dict)
     dependents: t.Tuple[str, ...] = ()
+    down: t.Tuple[Down, ...] = ()
     certificates_now: t.Dict[str, str] = dataclasses.field(default_factory=dict)
     default_root_unused: bool = False
     containerd_root_unused: bool = False
@@ -276,6 +279,7 @@ def observe(host: Host) -> State:
         process=process,
         config_file=config_file,
         other_sockets=service.other_sockets(),
+        down=still_down(load_down(host), inventory),
         dependents=tuple(service.dependents()) if pid else (),
         certificates_now=checksums(in_force) if pid else {},
         default_root_unused=not pid and _is_unused(DEFAULT_DATA_ROOT),

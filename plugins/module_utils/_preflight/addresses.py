@@ -36,7 +36,7 @@ def socket_findings(host: Host, state: State, plan: Plan, request: Request) -> t
     hint = "Take that ListenStream out, or set tlsverify, tlscacert, tlscert and tlskey."
     told = [(file, value, hint) for file, value in listens if value[:1] not in "@%"]
     for unit, values in state.other_sockets.items():
-        hint = f"Close it: systemctl disable --now {unit}, then systemctl restart docker. Or set tlsverify, tlscacert, tlscert and tlskey."
+        hint = f"Close it (systemctl disable --now {unit}, then systemctl restart docker), or set tlsverify, tlscacert, tlscert and tlskey."
         told += [(unit, value, hint) for value in values if not value.startswith("@")]
     for who, value, hint in told:
         for address in known_addresses([as_address(value)]):

@@ -29,7 +29,9 @@ from .configuration import (
     root_findings,
     validate,
 )
+from .containers import container_findings
 from .finding import ERROR, WARNING, Finding, Forecast
+from .missing import drop_in_findings, missing_findings
 from .move import move_findings
 from .space import room_findings, space_findings
 from .target import first_place_findings, path_findings
@@ -43,6 +45,7 @@ def preflight(
     findings = [Finding(one.id, ERROR, one.sentence, one.hint) for one in (*problems, *drop_in_problems(state, plan.owners))]
     findings += list(owner_findings(plan))
     findings += list(key_findings(state, plan))
+    findings += list(missing_findings(state, plan))
     findings += list(address_findings(state, plan, check_mode))
     findings += list(socket_findings(host, state, plan, request))
     findings += list(plugin_findings(state, plan))
@@ -52,6 +55,7 @@ def preflight(
     findings += list(root_findings(state, plan))
     findings += list(pending_findings(state, plan, request))
     findings += list(dependent_findings(state, plan))
+    findings += list(container_findings(state, plan))
     forecast = None
     for path, what in ((request.path, "Data root"), (request.containerd_path, "Root of containerd")):
         if path:
@@ -80,6 +84,7 @@ def preflight(
             )
         )
     if not any(one.severity == ERROR for one in findings):
+        findings += list(drop_in_findings(host, state, plan))
         findings += list(validate(host, state, plan, check_mode))
     # Two trees on one mount are told of it once.
     return list(dict.fromkeys(findings)), forecast

@@ -22,6 +22,7 @@ from .._errors import CommandFailed, DrydockError, EngineError, unexpected, wrap
 from .._host import files
 from .._host.host import Host
 from .._host.processes import command_line, open_files
+from .._observe.down import note_down
 from .._plan.order import COMMIT, FINISH, PROVE, RELEASE, steps_of
 from .._plan.plan import DATA_ROOT, Move, Plan
 from .._service.containerd import containerd_root
@@ -200,7 +201,8 @@ def abandon(host: Host, ready_timeout: float = 120) -> str:
         raise wrapping(error, error.id, f"The hold was taken away, but {error.sentence.rstrip('.')}.{_given_up(host, journal)}", error.hint) from exc
     failures = running_set.start_again(Engine(service.socket_path() or "/var/run/docker.sock"), running)
     back = f", {len(running) - len(failures)} of {len(running)} containers that ran before run again" if running else ""
-    return " ".join([f"The hold was taken away, {how}{back}.{_given_up(host, journal)}", *failures])
+    note_down(host, running, failures)
+    return " ".join([f"The hold was taken away, {how}{back}.{_given_up(host, journal)}", *failures.values()])
 
 
 def _given_up(host: Host, journal: Journal) -> str:

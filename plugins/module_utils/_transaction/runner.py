@@ -24,6 +24,7 @@ from .._errors import DrydockError, unexpected, wrapping
 from .._host import files
 from .._host.host import Host
 from .._observe import records
+from .._observe.down import note_down
 from .._plan.order import RELEASE, STOP, steps_of
 from .._plan.plan import DaemonConfig, Plan
 from .journal import Journal
@@ -160,7 +161,10 @@ class Transaction:
                 with_containers = True
             engine = context.engine(side)
             if with_containers and not hidden:
-                context.differences += running_set.start_again(engine, context.running_set(engine))
+                running = context.running_set(engine)
+                failures = running_set.start_again(engine, running)
+                note_down(self.host, running, failures)
+                context.differences += failures.values()
             prove(context, side)
         except Exception as exc:
             context.differences.append(_words(exc)[0])

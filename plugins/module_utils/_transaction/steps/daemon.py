@@ -16,6 +16,7 @@ from ..._engine.inventory import take_inventory
 from ..._errors import EngineError
 from ..._host import files
 from ..._host.processes import process_identity
+from ..._observe.down import note_down
 from ..._plan.order import HOLD, RELEASE, RELOAD, RELOAD_UNITS, RELOADING, START, STOP
 from ..surroundings import as_planned, before_start, before_stop, device_volumes
 from .base import Step
@@ -128,7 +129,9 @@ class Stop(Step):
         running = context.running_set(engine)
         # Some containers mount the socket.
         closed = context.open()
-        failures = running_set.start_again(context.engine(before), running)
+        down = running_set.start_again(context.engine(before), running)
+        note_down(self.host, running, down)
+        failures = list(down.values())
         back = f"{len(running) - len(failures)} of {len(running)} {'container runs' if len(running) == 1 else 'containers run'} again."
         failures += [*closed, *context.service.start_dependents(line.get("dependents") or [])]
         root = f" on {before.data_root}" if self.plan.move else ""
@@ -213,11 +216,12 @@ class Release(Step):
         lead_to_new_roots(context)
         # Some containers mount the socket.
         context.outcome.failures += context.open()
-        failures = running_set.start_again(context.engine(self.plan.after), self.running)
-        context.outcome.failures += failures
-        context.outcome.started = len(self.running) - len(failures)
+        down = running_set.start_again(context.engine(self.plan.after), self.running)
+        context.outcome.failures += down.values()
+        context.outcome.started = len(self.running) - len(down)
         if context.stopped_at is not None:
             context.outcome.downtime = round(time.monotonic() - context.stopped_at, 2)
+        note_down(self.host, self.running, down)
         context.service.unhold()
         dependents = context.noted("dependents") or []
         failed = context.service.start_dependents(dependents)

@@ -55,6 +55,7 @@ def look(**changes):
         },
         **{
             "interrupted": None,
+            "down": [],
             "pending": [],
             "rewritten": [],
             "cis": [],

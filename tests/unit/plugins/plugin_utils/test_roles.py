@@ -37,6 +37,7 @@ ALIKE = {
     "Leave out restart: never.",
     "Run again with restart: auto, or restart it.",
     "Name whose settings they are, for example owner: options.",
+    'Write "data-root": "{}" into {} and take the flag out of {}, then restart: the data stay where they are.',
     "'settings' and 'drop_ins' need an 'owner'.",
 }
 

@@ -49,7 +49,7 @@ def test_those_that_were_started_first_come_first(make_container):
 @pytest.mark.parametrize(("state", "status", "calls"), STARTS)
 def test_start_again_restores_the_state_before(make_container, fake_engine, state, status, calls):
     engine = fake_engine({"/containers/id-web/json": {"State": {"Status": status}}})
-    assert start_again(engine, [make_container(state=state)]) == []
+    assert start_again(engine, [make_container(state=state)]) == {}
     assert engine.posts == [f"/containers/id-web/{call}" for call in calls]
 
 
@@ -74,5 +74,5 @@ def test_start_again_tells_who_does_not_run_and_goes_on(make_container, fake_eng
 
     object.__setattr__(engine, "_call", fail)
     failures = start_again(engine, [make_container("a"), make_container("b", needs=("a",)), make_container("c"), make_container("d")])
-    assert failures == ["Container a does not run again: The daemon answered POST /containers/id-a/start with 404: no such network"]
+    assert failures == {"id-a": "Container a does not run again: The daemon answered POST /containers/id-a/start with 404: no such network"}
     assert sorted(engine.posts) == [f"/containers/id-{name}/start" for name in "abd"]

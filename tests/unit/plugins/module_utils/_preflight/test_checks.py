@@ -257,9 +257,9 @@ VALIDATE = "/usr/sbin/dockerd --validate --config-file /dev/stdin -H fd://"
 
 def test_dockerd_judges_what_will_be_written(host, make_state, check):
     host.execute.answers[VALIDATE] = (1, "unable to configure the Docker daemon with file /dev/stdin: no such network: x")
-    findings = check(make_state(engine_version="26.1.5"), Ask("options", {"bip": "x"}))
+    findings = check(make_state(engine_version="26.1.5"), Ask("options", {"mtu": 1400}))
     assert [str(one) for one in findings] == ["dockerd rejects the new configuration: no such network: x. Correct what is asked for. [validate]"]
-    assert (host.execute.commands, host.execute.inputs) == ([VALIDATE], [b'{\n    "bip": "x"\n}\n'])
+    assert (host.execute.commands, host.execute.inputs) == ([VALIDATE], [b'{\n    "mtu": 1400\n}\n'])
 
 
 @pytest.mark.parametrize(

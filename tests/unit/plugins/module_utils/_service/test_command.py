@@ -28,7 +28,7 @@ ENVIRONMENT = [
     ("A=-D \\\n  --tls\nB=2\n", {"A": "-D   --tls", "B": "2"}),
     ('A="-D \\\n--tls"\n', {"A": "-D --tls"}),
     ("A='one\ntwo'\n", {"A": "one\ntwo"}),
-    ('A="a b" \'c d\'e\n', {"A": "a bc de"}),
+    ("A=\"a b\" 'c d'e\n", {"A": "a bc de"}),
     (r'A="x\"y\\z\n"', {"A": r'x"y\z\n'}),
     (r"A=x\"y\\z", {"A": r'x"y\z'}),
 ]

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# SPDX-FileCopyrightText: drydock.dockerd contributors
+
+# Private to this collection: no promise is made to other users of it.
+
+"""Containers that run and could not start again: a restart of the daemon is their end, so it is told before."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import typing as t
+
+from .._engine.container import Container
+from .._host.processes import command_line, processes
+from .._observe.listening import listeners
+from .._observe.state import State
+from .._plan.plan import Plan
+from .finding import WARNING, Finding
+
+
+def container_findings(state: State, plan: Plan) -> t.Iterator[Finding]:
+    """A sentence for each container that an earlier change left down, and for each that is stopped now and does not come back."""
+    for gone in state.down:
+        when = datetime.datetime.fromtimestamp(gone.at, datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
+        sentence = f"Container {gone.name} is down since a change of {when}: {gone.why}"
+        yield Finding("left-down", WARNING, sentence, f"Mend that and start it (docker start {gone.name}), or remove it (docker rm {gone.name}).")
+    if plan.effect != "restart" and not plan.packages:
+        return
+    there = {name for one in state.inventory.containers.values() for name in (one.id, one.name)}
+    running = [one for one in state.inventory.containers.values() if one.alive and not one.is_transient]
+    taken = _taken_ports({port for one in running for port in one.ports})
+    for one in running:
+        for why, way in _reasons(one, there, taken):
+            sentence = f"Container {one.name} runs, and will not start again behind the daemon's restart: {why}."
+            yield Finding("cannot-restart", WARNING, sentence, f"{way} before, or be without it.")
+
+
+def _reasons(one: Container, there: t.Container[str], taken: t.Mapping[str, str]) -> t.Iterator[tuple[str, str]]:
+    for need in one.needs:
+        if need not in there:
+            yield f"it uses the network, or another namespace, of container {need[:12]}, which is gone", "Create it again"
+    for path in one.requires:
+        if not os.path.exists(path):
+            yield f"{path} on the host, which it was given, is gone", f"Bring {path} back"
+    for port in one.ports:
+        if port in taken:
+            yield f"port {port} is taken by {taken[port]} by now", f"End {taken[port]}"
+
+
+def _taken_ports(ports: set[str]) -> dict[str, str]:
+    """Those of the ports on which somebody else than Docker listens, with who that is."""
+    if not ports:
+        return {}
+    found: dict[str, str] = {}
+    holders = {inode: f"tcp/{address.rpartition(':')[2]}" for inode, address in listeners().items()}
+    holders = {inode: port for inode, port in holders.items() if port in ports}
+    for pid in processes() if holders else ():
+        name = os.path.basename((command_line(pid) or ["?"])[0])
+        for inode in _sockets(pid):
+            port = holders.get(inode)
+            if port and name not in ("docker-proxy", "dockerd"):
+                found[port] = f"process {pid} ({name})"
+    return found
+
+
+def _sockets(pid: str) -> t.Iterator[str]:
+    try:
+        descriptors = os.listdir(f"/proc/{pid}/fd")
+    except OSError:
+        return
+    for fd in descriptors:
+        try:
+            target = os.readlink(f"/proc/{pid}/fd/{fd}")
+        except OSError:
+            continue
+        if target.startswith("socket:["):
+            yield target[len("socket:[") : -1]
+
+
+__all__ = ("container_findings",)
