@@ -21,8 +21,8 @@ may then be refused or undone. One line a fault says what happened.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import contextlib
+import dataclasses
 import json
 import os
 import pathlib

@@ -247,3 +247,72 @@ def test_a_container_that_others_started_meanwhile_survives(host: t.Any, put: t.
     result = change(host)
     assert not result["failed"], result["msg"]
     wait_for(lambda: snapshot(host)["containers"]["theirs"]["state"] == "running", "the container")
+
+
+def test_a_container_that_could_not_start_again_is_told_before_and_behind(host: t.Any, put: t.Callable[..., None]) -> None:
+    put(f"{DOCKERD} -H fd://")
+    host.check_output(
+        "docker run -d --name vpn lab:app sleep 1d && docker run -d --name torrent --restart unless-stopped --network container:vpn lab:app sleep 1d && "
+        "docker rm -f vpn && mkdir /srv/conf && "
+        "docker run -d --name app --restart unless-stopped --mount type=bind,src=/srv/conf,dst=/conf lab:app sleep 1d && rmdir /srv/conf"
+    )
+    checked = change(host, check=True)
+    told = [one["sentence"] for one in checked["findings"] if one["id"] == "cannot-restart"]
+    assert len(told) == 2
+    assert any("Container torrent" in one for one in told)
+    assert any("/srv/conf on the host, which it was given, is gone" in one for one in told)
+    result = change(host)
+    assert result["failed"], result
+    assert result["msg"].count("does not run again") == 2
+
+    again = change(host)
+    assert (again["failed"], again["changed"]) == (False, False), again
+    assert [one["sentence"].split(" is down")[0] for one in again["findings"] if one["id"] == "left-down"] == ["Container app", "Container torrent"]
+    down = run_module(host, "", module="daemon_info")["dockerd"]["down"]
+    assert sorted(one["name"] for one in down) == ["app", "torrent"]
+    # Literally what is said: mend it and start it, or remove it.
+    host.check_output("mkdir /srv/conf && docker start app && docker rm torrent")
+    assert run_module(host, "", module="daemon_info")["dockerd"]["down"] == []
+    host.check_output("docker rm -f app && rmdir /srv/conf")
+
+
+LINES = {
+    "a percent sign": ('[Service]\nEnvironment="HTTP_PROXY=http://svc:p%40ss@proxy.example.com:3128"\n', "Write %% for a percent sign."),
+    "a limit that is none": ("[Service]\nLimitNOFILE=many\n", "Correct that line."),
+}
+
+
+@pytest.mark.parametrize(("text", "way"), LINES.values(), ids=LINES)
+def test_a_line_that_systemd_would_pass_over_is_refused(host: t.Any, put: t.Callable[..., None], text: str, way: str) -> None:
+    put(f"{DOCKERD} -H fd://")
+    asked = {"owner": "options", "drop_ins": [{"name": "zz-proxy.conf", "content": text}]}
+    for check in (True, False):
+        result = run_module(host, json.dumps(asked), module="daemon_config", check=check)
+        assert result["failed"], result
+        assert "systemd would not take line 2 of drop-in zz-proxy.conf" in result["msg"]
+        assert way in result["msg"]
+    if "%" in text:
+        asked["drop_ins"] = [{"name": "zz-proxy.conf", "content": text.replace("%", "%%")}]
+        result = run_module(host, json.dumps(asked), module="daemon_config")
+        assert not result["failed"], result["msg"]
+        assert host.check_output("docker info --format '{{.HTTPProxy}}'").startswith("http://")
+
+
+VALUES = {
+    "a mirror without a scheme": {"registry-mirrors": ["mirror.example.com"]},
+    "a bridge with the network's address": {"bip": "172.26.0.0/16"},
+    "a pool that is too small": {"default-address-pools": [{"base": "172.30.0.0/16", "size": 8}]},
+    "a log driver that is not there": {"log-driver": "nope"},
+    "a runtime that is not there": {"default-runtime": "kata"},
+    "a plugin that is not there": {"authorization-plugins": ["nobody-knows"]},
+}
+
+
+@pytest.mark.parametrize("settings", VALUES.values(), ids=VALUES)
+def test_values_with_which_dockerd_does_not_start_are_refused(host: t.Any, settings: dict[str, t.Any]) -> None:
+    pid = host.check_output("pidof -s dockerd")
+    for check in (True, False):
+        result = change(host, check, **settings)
+        assert result["failed"], result
+        assert "dockerd does not start with" in result["msg"]
+    assert host.check_output("pidof -s dockerd") == pid

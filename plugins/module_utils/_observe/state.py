@@ -50,6 +50,7 @@ class State:
     :param systemd_socket: the path that docker.socket listens on, None where there is no such unit, and
     :param socket_unit: the unit.
     :param other_sockets: on what systemd listens for the daemon besides, by the unit that does so.
+    :param left_by_us: daemon.json is as our last run left it.
     :param down: the containers that an earlier change left down.
     :param dependents: the services that go down with the daemon, and do not come back with it.
     :param config_file: daemon.json, wherever the daemon reads it at its next start.
@@ -87,6 +88,7 @@ class State:
     other_sockets: t.Dict[str, t.List[str]] = dataclasses.field(default_factory=dict)
     dependents: t.Tuple[str, ...] = ()
     down: t.Tuple[Down, ...] = ()
+    left_by_us: bool = False
     certificates_now: t.Dict[str, str] = dataclasses.field(default_factory=dict)
     default_root_unused: bool = False
     containerd_root_unused: bool = False
@@ -279,6 +281,7 @@ def observe(host: Host) -> State:
         process=process,
         config_file=config_file,
         other_sockets=service.other_sockets(),
+        left_by_us=notes.files.get(config_file) == files.digest(config_file),
         down=still_down(load_down(host), inventory),
         dependents=tuple(service.dependents()) if pid else (),
         certificates_now=checksums(in_force) if pid else {},

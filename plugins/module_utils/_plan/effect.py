@@ -22,14 +22,17 @@ from .request import Request
 
 
 def effect_of(
-    state: State, request: Request, before: dict[str, t.Any], after: dict[str, t.Any], drop_ins: dict[str, str], moving: bool
+    state: State, request: Request, before: dict[str, t.Any], after: dict[str, t.Any], drop_ins: dict[str, str], moving: bool, others: t.Container[str] = ()
 ) -> tuple[str, list[str]]:
-    """How much the daemon is disturbed, and by what."""
+    """How much the daemon is disturbed, and by what.
+
+    :param others: keys that others have written and did not put into force.
+    """
     if not state.pid:
         first = state.is_unused and request.state == "relocated" and request.restart != "never"
         return ("start", ["the first start"]) if first else ("none", [])
-    # Whoever has written another root did not put it into force, and nobody does that for him: only a move changes the root.
-    keys = [key for key in differing_keys(state, before, after) if moving or key != "data-root"]
+    # Whoever has written another root, or anything else, did not put it into force, and nobody does that for him.
+    keys = [key for key in differing_keys(state, before, after) if (moving or key != "data-root") and (key not in others or request.restart == "always")]
     why = [f"{key}: {json.dumps(before.get(key))} -> {json.dumps(after.get(key))}" for key in keys]
     ours, asked = state.unit.ours, drop_ins_of_docker(drop_ins)
     why += [f"drop-in {name}" for name in sorted({*ours, *asked}) if unit_file.needs_restart(ours.get(name), asked.get(name))]
@@ -75,15 +78,16 @@ def pending_keys(state: State, settings: t.Mapping[str, t.Any], owners: Owners) 
     :param settings: daemon.json as it will be.
     :param owners: whose keys are no others'.
     """
+    if state.left_by_us:
+        return
     asked = {key for ask in owners.values() for key in ask.settings} | {"data-root"}
     proved = state.verified.get("process") == state.process != ""
     shown = {key: look(state.info) for key, look in options.IN_FORCE.items() if state.info}
     known = {**(state.file_in_force if proved else {}), **{key: value for key, value in shown.items() if key in state.daemon_json}}
-    before = {key: value for key, value in {**state.daemon_json, **known}.items() if proved or key in known}
     after = {key: value for key, value in settings.items() if proved or key in known}
-    for key in differing_keys(state, before, after):
+    for key in differing_keys(state, known, after):
         if key not in asked and settings.get(key) == state.daemon_json.get(key) and not options.reloads(key, key not in settings, state.version):
-            yield key, before.get(key), settings.get(key)
+            yield key, known.get(key), settings.get(key)
 
 
 def has_its_plugins(state: State, settings: t.Mapping[str, t.Any]) -> bool:

@@ -21,7 +21,7 @@ from .._observe.state import State
 from .._service import unit_file
 from .._service.containerd import CONTAINERD_OWNER
 from .._service.service import CONTAINERD, SOCKET
-from .effect import effect_of, hidden_by, to_confirm
+from .effect import effect_of, hidden_by, pending_keys, to_confirm
 from .placeholders import ROOT_SOCKET_MARK, SOCKET_MARKS, drop_ins_of, drop_ins_of_docker, substitute
 from .plan import CONTAINERD_ROOT, DATA_ROOT, DaemonConfig, FileChange, Plan
 from .request import Request
@@ -67,7 +67,8 @@ def make_plan(state: State, request: Request, paths: Paths, units_directory: str
     moves = {aim.tree: make_move(state, request, paths, aim) for aim in (data, containerd) if aim.moving}
     cuts_over = request.state in ("relocated", "restored")
     before, after = state.in_force, state.effective(settings, drop_ins_of_docker(drop_ins))
-    effect, why = effect_of(state, request, before, after, drop_ins, cuts_over and bool(moves))
+    others = {key for key, _now, _then in pending_keys(state, settings, owners)}
+    effect, why = effect_of(state, request, before, after, drop_ins, cuts_over and bool(moves), others)
     systemd_socket, addresses = _systemd_socket(state, drop_ins), listen_addresses(after)
     containerds: list[tuple[tuple[str, ...], str]] = [((), ""), ((), "")]
     if containerd.moving and state.containerd:

@@ -121,13 +121,15 @@ def root_findings(state: State, plan: Plan) -> t.Iterator[Finding]:
 
 def pending_findings(state: State, plan: Plan, request: Request) -> t.Iterator[Finding]:
     """What others have written and nobody has put into force: a start for something else is none for that."""
-    if plan.effect != "restart" or request.restart == "always" or not state.pid:
+    if request.restart == "always" or not state.pid:
         return
+    restarts = plan.effect == "restart"
     for key, before, after in pending_keys(state, plan.file_settings, plan.owners):
         now, then = ("its default" if value is None else json.dumps(value) for value in (before, after))
-        sentence = f"Key '{key}' is {now} in the running daemon and {then} in {state.config_file}, which nobody has put into force: this restart would."
+        so = ": this restart would" if restarts else ""
+        sentence = f"Key '{key}' is {now} in the running daemon and {then} in {state.config_file}, which nobody has put into force{so}."
         hint = "Put it into force by itself first (daemon_state: restarted), or write what is in force into the file."
-        yield Finding("key-pending", ERROR, sentence, hint)
+        yield Finding("key-pending", ERROR if restarts else WARNING, sentence, hint)
 
 
 def validate(host: Host, state: State, plan: Plan, check_mode: bool) -> t.Iterator[Finding]:

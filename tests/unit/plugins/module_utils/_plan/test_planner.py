@@ -115,8 +115,12 @@ def test_a_daemon_that_is_down_is_left_down(make_state):
 
 def test_what_an_earlier_run_left_pending_is_brought_into_force(make_state):
     verified = {"process": process_identity(os.getpid()), "settings": {}}
-    plan = plan_of(make_state({"log-driver": "local"}, verified=verified))
-    assert steps_of(plan) == ["hold", "stop", *RESTART]
+    state = make_state({"log-driver": "local"}, verified=verified, left_by_us=True)
+    assert steps_of(plan_of(state)) == ["hold", "stop", *RESTART]
+    # And what others have left is not, until somebody asks for that.
+    theirs = dataclasses.replace(state, left_by_us=False)
+    assert steps_of(plan_of(theirs)) == []
+    assert steps_of(plan_of(theirs, restart="always")) == ["hold", "stop", *RESTART]
 
 
 def test_a_certificate_that_changed_since_the_daemon_read_it_needs_a_restart(make_state, tmp_path):
