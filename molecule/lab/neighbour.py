@@ -94,11 +94,18 @@ def stop_or_start(rng: random.Random) -> None:
 def edit(rng: random.Random) -> None:
     value = rng.randrange(2, 1000)
     note(KEY, "")
-    text = CONFIGURATION.read_text() if CONFIGURATION.exists() else "{}"
     new = CONFIGURATION.with_name("daemon.json.neighbour")
-    new.write_text(json.dumps({**json.loads(text), KEY: value}, indent=1))
+    text = None
+    # He looks once more before he saves: whoever writes back what he has read before a change takes the change back with it.
+    while text is None or text != read():
+        text = read()
+        new.write_text(json.dumps({**json.loads(text), KEY: value}, indent=1))
     new.rename(CONFIGURATION)
     note(KEY, str(value))
+
+
+def read() -> str:
+    return CONFIGURATION.read_text() if CONFIGURATION.exists() else "{}"
 
 
 def restart() -> None:
