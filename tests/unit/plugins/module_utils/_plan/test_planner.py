@@ -18,6 +18,7 @@ from ansible_collections.drydock.dockerd.plugins.module_utils._host import files
 from ansible_collections.drydock.dockerd.plugins.module_utils._host.files import inode_of
 from ansible_collections.drydock.dockerd.plugins.module_utils._host.mounts import Mount
 from ansible_collections.drydock.dockerd.plugins.module_utils._host.processes import process_identity
+from ansible_collections.drydock.dockerd.plugins.module_utils._observe import paths as paths_module
 from ansible_collections.drydock.dockerd.plugins.module_utils._observe import state as state_module
 from ansible_collections.drydock.dockerd.plugins.module_utils._observe.records import MARKED, PastMove
 from ansible_collections.drydock.dockerd.plugins.module_utils._plan import planner
@@ -552,6 +553,48 @@ def test_a_move_after_which_somebody_else_moved_on_is_not_taken_back(moved):
 
 
 # Plain data ------------------------------------------------------------------------------------------------------
+
+
+FLAG = "[Service]\nExecStart=/usr/sbin/dockerd -H fd:// --data-root {0} --label 'a b'\n"
+
+
+def test_a_data_root_that_is_a_flag_is_left_out_of_the_command(on_root, make_unit, root):
+    unit = make_unit(FLAG.format(root))
+    plan = plan_of(dataclasses.replace(on_root(), unit=unit), path=f"{root}-new")
+    (command,) = [one.after for one in plan.files if one.path.endswith("/docker.service.d/zzz-drydock-command.conf")]
+    assert command.endswith("ExecStart=/usr/sbin/dockerd -H fd:// --label 'a b'\n")
+    assert "--data-root" not in plan.after.command
+    assert plan.lines["after"] == "/usr/sbin/dockerd -H fd:// --label 'a b'"
+    # It comes along with whoever plans next, and goes with the flag.
+    ours = {"zzz-drydock-command.conf": command}
+    owners = {"data-root": Ask("data-root", {"data-root": f"{root}-new"}, ours)}
+    settings = {"data-root": f"{root}-new"}
+    there = dataclasses.replace(on_root(), daemon_json=settings, owners=owners)
+    again = plan_of(dataclasses.replace(there, unit=make_unit(FLAG.format(root), ours=ours)), Ask("options", {"debug": True}))
+    assert not [one for one in again.files if "command" in one.path]
+    gone = plan_of(dataclasses.replace(there, unit=make_unit(ours=ours)), Ask("options", {"debug": True}))
+    assert [one.after for one in gone.files if "command" in one.path] == [None]
+
+
+def test_the_old_name_of_the_data_root_goes(on_root, root):
+    there = dataclasses.replace(on_root(), daemon_json={"graph": str(root)})
+    assert "graph" not in plan_of(there, path=f"{root}-new").file_settings
+    assert plan_of(there, Ask("options", {"debug": True})).file_settings["graph"] == str(root)
+
+
+def test_one_directory_by_two_names_is_a_change_of_names(on_root, root, monkeypatch):
+    os.mkdir(f"{root}-other")
+    monkeypatch.setattr(paths_module, "_directory", lambda path: (1, 2))
+    plan = plan_of(on_root(), path=f"{root}-other")
+    assert (plan.move.rename, plan.move.target) == (True, f"{root}-other")
+    assert "warm copy" not in steps_of(plan)
+
+
+def test_the_link_that_a_move_has_left_is_no_place_to_move_to(moved, root):
+    link = moved.history[0].origin
+    os.symlink(root, link)
+    plan, problems = planned(moved, Request(path=link))
+    assert (plan.moves, [one.id for one in problems]) == ([], ["path-link"])
 
 
 def without_surroundings(plan):

@@ -343,3 +343,35 @@ def test_a_dependent_that_does_not_run_again_is_told(host, systemd, state, kind,
     words = systemd.start_dependents(["stack.service"])
     assert host.execute.commands[0] == "systemctl start stack.service"
     assert words == [f"Unit stack.service, which depends on the daemon, does not run again: it is {state}."] * told
+
+
+def test_other_sockets_and_paths_are_held_stopped_and_started_with_the_daemon(host, systemd):
+    """In the order in which none of them starts a daemon that is held, again and again until it runs into its limit."""
+    host.execute.answers.update(
+        {
+            "systemctl show docker.service --property TriggeredBy": (0, "TriggeredBy=docker.socket docker-tcp.socket kick.path off.socket nightly.timer\n"),
+            "systemctl show docker-tcp.socket --property ActiveState": (0, "ActiveState=active\nUnitFileState=enabled\n"),
+            "systemctl show docker-tcp.socket --property Listen": (0, "Listen=[::]:2375 (Stream)\nListen=/run/x.sock (Stream)\nListen=/run/y (Datagram)\n"),
+            "systemctl show kick.path --property ActiveState": (0, "ActiveState=active\nUnitFileState=static\n"),
+            "systemctl show off.socket --property ActiveState": (0, "ActiveState=inactive\nUnitFileState=enabled\n"),
+        }
+    )
+    assert systemd.other_sockets() == {"docker-tcp.socket": ["[::]:2375", "/run/x.sock"]}
+    systemd.hold("dockerd")
+    assert sorted(os.listdir(host.places.runtime_units)) == ["docker-tcp.socket.d", "docker.service.d", "docker.socket.d", "kick.path.d"]
+    # While it is held they are down, and known all the same.
+    host.execute.answers["systemctl show docker-tcp.socket --property ActiveState"] = (0, "ActiveState=inactive\n")
+    host.execute.answers["systemctl show kick.path --property ActiveState"] = (0, "ActiveState=inactive\n")
+    systemd.stop()
+    systemd.start(5)
+    assert [one for one in host.execute.commands if one.startswith(("systemctl stop", "systemctl start"))] == [
+        "systemctl stop kick.path",
+        "systemctl stop --job-mode=replace-irreversibly docker.socket docker-tcp.socket kick.path docker.service",
+        "systemctl start docker.socket docker-tcp.socket docker.service",
+        "systemctl start kick.path",
+    ]
+    systemd.unhold()
+    assert [name for name in os.listdir(host.places.runtime_units) if os.listdir(os.path.join(host.places.runtime_units, name))] == []
+    # Of a daemon that is down and not held, a boot would start those that are enabled.
+    host.execute.answers["systemctl show docker.service --property ActiveState,MainPID"] = (0, "ActiveState=inactive\nMainPID=0\n")
+    assert systemd.triggers() == ["off.socket"]
