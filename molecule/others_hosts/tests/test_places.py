@@ -18,6 +18,7 @@ from running import run_module, snapshot
 from conftest import as_it_was
 
 HOSTS = ("bookworm", "trixie")
+SHORT_HOSTS = ("bookworm",)
 ANYWHERE = "require_persistent_mount=false"
 DOCKER = "systemctl {} docker.socket docker.service"
 

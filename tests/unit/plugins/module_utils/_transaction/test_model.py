@@ -190,5 +190,5 @@ class Transactions(RuleBasedStateMachine):
 
 
 def test_no_luck_is_too_bad(make_state):
-    examples = settings(max_examples=150, stateful_step_count=8, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    examples = settings(max_examples=100, stateful_step_count=8, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
     run_state_machine_as_test(functools.partial(Transactions, make_state), settings=examples)
