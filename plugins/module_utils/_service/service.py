@@ -82,6 +82,10 @@ class Service(abc.ABC):
     def dependents(self) -> list[str]:
         """The services that go down with the daemon and do not come back with it, those that run."""
 
+    @abc.abstractmethod
+    def last_words(self, since: float) -> str:
+        """dockerd's own complaint since a moment (seconds since the epoch), without time stamps; empty where it has none."""
+
     # Guarding and holding --------------------------------------------------------------------------------------
 
     @abc.abstractmethod

@@ -167,6 +167,13 @@ class SysV(Service):
         """How long the last start and the last stop of the daemon took, as far as its log tells."""
         return restart_seconds(self._log_since(-_LOG_BYTES))
 
+    def last_words(self, since: float) -> str:
+        """dockerd's own complaint since a moment."""
+        lines = self._log_since(-_LOG_BYTES).splitlines()
+        stamps = [(_TIMED.match(line), line) for line in lines]
+        # Its log has seconds of UTC in front of each line.
+        return complaint("\n".join(line for match, line in stamps if match and _moment(match) >= int(since)))
+
     def _log_since(self, offset: int) -> str:
         try:
             with open(self._variables().log, "rb") as stream:
@@ -389,6 +396,10 @@ def _is_call_of(script: str, pid: str) -> bool:
     """Whether a process is a call of the init script that may start or kill the daemon."""
     words = command_line(pid)
     return len(words) > 2 and os.path.realpath(words[1]) == script and words[2] in ("start", "stop", "restart", "force-reload")
+
+
+def _moment(match: re.Match[str]) -> float:
+    return datetime.datetime.fromisoformat(match[1]).replace(tzinfo=datetime.timezone.utc).timestamp()
 
 
 def restart_seconds(log: str) -> float:

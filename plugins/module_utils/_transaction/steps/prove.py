@@ -18,9 +18,9 @@ from ..._engine.certificates import certificate_shown, certificate_to_show
 from ..._engine.events import events_between, taken
 from ..._engine.inventory import take_inventory
 from ..._engine.on_disk import is_on_disk, is_on_root, uses_containerd_store
-from ..._errors import DrydockError
+from ..._errors import DrydockError, wrapping
 from ..._host.processes import command_line
-from ..._plan.order import PROVE, PROVE_VALUES
+from ..._plan.order import PROVE, PROVE_VALUES, RELOAD
 from ..._plan.plan import DaemonConfig
 from ..._service.api_gate import connect_through
 from ..._service.containerd import containerd_root
@@ -53,7 +53,16 @@ class ProveValues(Step):
                 continue
             wanted = [one.rstrip("/") for one in wanted] if key == "registry-mirrors" else wanted
             answers = functools.partial(_is_in_force, engine, look, wanted)
-            self.context.wait("not-proved", answers, 10, f"after the reload {key} is not {wanted} in force")
+            try:
+                self.context.wait("not-proved", answers, 10, f"after the reload {key} is not {wanted} in force")
+            except DrydockError as exc:
+                raise self._with_reason(exc) from exc
+
+    def _with_reason(self, error: DrydockError) -> DrydockError:
+        """An error with what dockerd says of the reload in its log."""
+        since = next((line["at"] for line in self.context.begun() if line["step"] == RELOAD), self.host.now())
+        words = self.context.service.last_words(since)
+        return wrapping(error, error.id, f"{error.sentence.rstrip('.')}; dockerd says: {words}.", error.hint) if words else error
 
 
 def prove(context: Context, side: DaemonConfig, compare: bool = True) -> None:

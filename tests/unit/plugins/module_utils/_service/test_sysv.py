@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import datetime
 import os
 import pathlib
 import signal
@@ -366,6 +367,15 @@ def test_the_worker_is_active_as_long_as_its_supervisor_lives(sysv, program, top
 
 def line(second, message):
     return f'time="2026-11-24T18:57:{second:06.3f}000000Z" level=info msg="{message}"\n'
+
+
+def test_the_log_tells_why_since_a_moment(sysv, top):
+    """A reload that does not take says why there, and only there."""
+    old, new = (f'time="2026-11-30T10:00:0{second}.5Z" level=error msg="{words}"' for second, words in ((1, "long ago"), (9, "no such thing")))
+    (top / "docker.log").write_text(f"{old}\n{new}\nno time at all, failed to begin\n")
+    began = datetime.datetime(2026, 11, 30, 10, 0, 5, tzinfo=datetime.timezone.utc).timestamp()
+    assert sysv.last_words(began) == "no such thing"
+    assert sysv.last_words(began + 60) == ""
 
 
 def test_the_log_tells_how_long_the_last_restart_took():
