@@ -190,12 +190,15 @@ class Systemd(Service):
         unit = dataclasses.replace(unit, environment=environment, variables_of=variables_of, inherited=inherited, specifiers=specifiers)
         words = unit.words(unit.ours)
         argv = self._own_words(command_line(pid)) if pid else []
-        if not argv or not words:
+        try:
+            program, began = (os.readlink(f"/proc/{pid}/exe"), began_at(pid)) if argv else ("", 0.0)
+        except OSError:
+            # Somebody has ended it meanwhile.
+            program = ""
+        if not program:
             return dataclasses.replace(unit, program=program_of(words, _PROGRAMS[name]))
-        program = os.readlink(f"/proc/{pid}/exe")
         # A removed drop-in shows by its directory. The runtime's is where our own hold comes and goes.
         watched = [*paths, *variables_of, *(os.path.join(self.host.places.units, one) for one in (name + ".d", _ALL_SERVICES))]
-        began = began_at(pid)
         changed = any(began < files.changed_at(path) < float("inf") for path in watched)
         return dataclasses.replace(
             unit,

@@ -8,6 +8,9 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
+import subprocess
+import time
+import types
 
 import pytest
 from ansible_collections.drydock.dockerd.plugins.module_utils._errors import CommandFailed, DrydockError
@@ -375,3 +378,63 @@ def test_other_sockets_and_paths_are_held_stopped_and_started_with_the_daemon(ho
     # Of a daemon that is down and not held, a boot would start those that are enabled.
     host.execute.answers["systemctl show docker.service --property ActiveState,MainPID"] = (0, "ActiveState=inactive\nMainPID=0\n")
     assert systemd.triggers() == ["off.socket"]
+
+
+@pytest.fixture
+def sleeper(host, place):
+    """A unit whose command really runs: a wrapper has started it with a word of its own."""
+    options = place("etc", "sleeper", 'TIMES="60 50"\n')
+    fragment = place("vendor", "docker.service", f"[Service]\nEnvironmentFile={options}\nExecStart=/opt/wrapper $TIMES ${{HOME_OF_IT}}\n")
+    # The kernel counts the beginning of processes in hundredths of a second.
+    time.sleep(0.05)
+    with subprocess.Popen(["/bin/sleep", "40", "60", "50", "7"], env={"HOME_OF_IT": "7"}) as process:
+        host.execute.answers["systemctl show docker.service --property ActiveState,MainPID"] = (0, f"ActiveState=active\nMainPID={process.pid}\n")
+        yield types.SimpleNamespace(fragment=fragment, options=options, program=os.path.realpath("/bin/sleep"))
+        process.kill()
+
+
+@pytest.mark.runs_commands
+def test_what_a_command_came_to_is_asked_of_the_kernel(host, place, sleeper):
+    unit = Systemd(host).read(())
+    assert unit.words({}) == ["/opt/wrapper", "60", "50", "7"]
+    assert (unit.launched.added, unit.launched.problem, unit.current, unit.program) == (("40",), None, True, sleeper.program)
+    assert unit.effective({}) == [sleeper.program, "40", "60", "50", "7"]
+    assert unit.variables_of == {sleeper.options: {"TIMES": "60 50"}}
+    # What systemd has not read yet, and whatever was changed since, is not what runs.
+    host.execute.answers["systemctl show docker.service --property NeedDaemonReload"] = (0, "NeedDaemonReload=yes\n")
+    assert not Systemd(host).read(()).current
+    del host.execute.answers["systemctl show docker.service --property NeedDaemonReload"]
+    assert Systemd(host).read(()).current
+    place("units", "docker.service.d/later.conf", "# nothing\n")
+    assert not Systemd(host).read(()).current
+
+
+@pytest.mark.runs_commands
+def test_variables_that_changed_are_not_those_of_the_process(host, sleeper):
+    time.sleep(0.05)
+    pathlib.Path(sleeper.options).write_text("TIMES=3\n")
+    unit = Systemd(host).read(())
+    assert (unit.current, unit.words({})) == (False, ["/opt/wrapper", "3", "7"])
+    # That the wrapper passes on what it gets cannot be told any more.
+    assert unit.launched.problem.id == "unit-command"
+
+
+def test_of_a_command_that_does_not_run_the_variables_are_systemd_s(host, unit):
+    host.execute.answers["systemctl show-environment"] = (0, "LANG=C.UTF-8\nDOCKER_OPTS=no\n")
+    found = Systemd(host).read(())
+    assert (found.inherited["LANG"], found.environment["DOCKER_OPTS"], found.launched, found.current) == ("C.UTF-8", "--debug --label a=b", None, False)
+
+
+def test_the_words_of_our_own_starts_are_not_the_unit_s(host):
+    service, ours = Systemd(host), host.places.old_daemon_json
+    assert service._own_words(["dockerd", "-H", "fd://", "--restart=false", "--config-file", ours]) == ["dockerd", "-H", "fd://"]
+    assert service._own_words(["dockerd", "--config-file", "/opt/daemon.json"]) == ["dockerd", "--config-file", "/opt/daemon.json"]
+
+
+def test_drop_ins_for_every_service_count(host, place, unit):
+    everywhere = place("units", "service.d/10-all.conf", "[Service]\nEnvironment=A=1\n")
+    place("vendor", "service.d/20-own.conf", "[Service]\nEnvironment=B=2\n")
+    own = place("units", "docker.service.d/20-own.conf", "[Service]\nEnvironment=B=3\n")
+    found = Systemd(host).read(())
+    assert list(found.texts) == [unit, everywhere, own]
+    assert {**found.environment, "DOCKER_OPTS": ""} == {"A": "1", "B": "3", "DOCKER_OPTS": ""}
