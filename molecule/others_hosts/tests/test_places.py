@@ -131,6 +131,22 @@ def test_a_target_that_is_not_mounted_is_refused(host: t.Any) -> None:
         host.check_output("sed -i '/by-label.none/d' /etc/fstab && systemctl daemon-reload && rmdir /srv/disk")
 
 
+def test_a_volume_that_is_bound_to_a_place_on_the_same_disk_is_not_copied(host: t.Any) -> None:
+    moved(host, "path=/mnt/data/docker-here")
+    host.check_output(
+        "mkdir -p /mnt/data/shared && dd if=/dev/zero of=/mnt/data/shared/big bs=1M count=64 status=none && "
+        "docker volume create --opt type=none --opt o=bind --opt device=/mnt/data/shared shared && "
+        f"{RUN} --name sharer -v shared:/v lab:app sleep 1d"
+    )
+    old = moved(host, "path=/var/lib/docker")
+    assert old["bytes"] < 64 << 20
+    assert listing(host, "sharer", "/v") == ["big"]
+    host.check_output("docker rm -f sharer && docker volume rm shared")
+    assert host.check_output("ls /mnt/data/shared") == "big"
+    host.check_output("rm -r /mnt/data/shared")
+    assert_well(host)
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [("chown 1000 {0}", "belongs to user 1000"), ("chmod 0777 {0}", "Every user can write to")],

@@ -15,7 +15,10 @@ import stat
 import typing as t
 
 from .._errors import DrydockError
+from .._host.files import read
+from .._host.mounts import parse_mountinfo, points_below
 
+_MOUNTINFO = "/proc/self/mountinfo"
 # Entries of ours directly below a data root: never copied, never deleted as strangers.
 OUR_PREFIX = b".drydock-"
 COPY_MARK = ".drydock-copy"
@@ -108,7 +111,8 @@ def lstat_entry(path: bytes) -> Entry | None:
 
 
 def list_tree(root: str) -> Listing:
-    """List a tree without crossing into other file systems; a mount point is listed as the directory it covers appears.
+    """List a tree without crossing into other mounts, be they of its own file system (a volume that is bound to a place there); a mount point is
+    listed as the directory it covers appears.
 
     Entries that vanish meanwhile are left out.
     """
@@ -116,6 +120,7 @@ def list_tree(root: str) -> Listing:
     found: Listing = {b".": entry_of(top)}
     device = found[b"."].dev
     prefix = len(top.rstrip(b"/")) + 1
+    mounted = _mounted_below(root)
     pending = [top]
     while pending:
         try:
@@ -129,11 +134,17 @@ def list_tree(root: str) -> Listing:
                     if path.startswith(OUR_PREFIX):
                         continue
                     found[path] = as_entry(s)
-                    if stat.S_ISDIR(s.st_mode) and s.st_dev == device:
+                    if stat.S_ISDIR(s.st_mode) and s.st_dev == device and path not in mounted:
                         pending.append(entry.path)
         except FileNotFoundError:
             continue
     return found
+
+
+def _mounted_below(root: str) -> set[bytes]:
+    """What is mounted below a root, by its path in it."""
+    top = os.path.realpath(root)
+    return {os.fsencode(point[len(top.rstrip("/")) + 1 :]) for point in points_below(top, parse_mountinfo(read(_MOUNTINFO) or ""))}
 
 
 def attributes(of: int | bytes, follow: bool = False) -> dict[str, bytes]:

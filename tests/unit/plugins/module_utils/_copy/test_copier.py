@@ -16,7 +16,7 @@ import subprocess
 import time
 
 import pytest
-from ansible_collections.drydock.dockerd.plugins.module_utils._copy import fanotify, first_pass, trust_index, writable_inodes
+from ansible_collections.drydock.dockerd.plugins.module_utils._copy import fanotify, first_pass, listing, trust_index, writable_inodes
 from ansible_collections.drydock.dockerd.plugins.module_utils._copy.copier import Copier
 from ansible_collections.drydock.dockerd.plugins.module_utils._copy.kept_mark import KEPT_MARK
 from ansible_collections.drydock.dockerd.plugins.module_utils._copy.listing import (
@@ -668,3 +668,17 @@ def test_parse_limit(text, limit):
 def test_parse_limit_takes_no_guess(text):
     with pytest.raises(DrydockError, match="is not a number of bytes"):
         parse_limit(text)
+
+
+def test_what_is_bound_below_from_its_own_file_system_is_not_listed(tmp_path, monkeypatch):
+    """The kernel's device number is the same on both sides of such a mount: only its list of mounts tells."""
+    volume = tmp_path / "volumes" / "a b" / "_data"
+    volume.mkdir(parents=True)
+    (volume / "theirs").write_text("x" * 100)
+    mountinfo = tmp_path / "mountinfo"
+    mountinfo.write_text(f"1 2 8:1 /srv {str(volume).replace(' ', chr(92) + '040')} rw - ext4 /dev/x rw\n")
+    assert b"volumes/a b/_data/theirs" in listing.list_tree(str(tmp_path))
+    monkeypatch.setattr(listing, "_MOUNTINFO", str(mountinfo))
+    found = listing.list_tree(str(tmp_path))
+    assert b"volumes/a b/_data" in found
+    assert b"volumes/a b/_data/theirs" not in found
