@@ -15,7 +15,7 @@ from .._errors import DrydockError
 from .._host import files
 from .._host.files import inode_of
 from .._host.libc import call
-from .._host.mounts import is_mount_point, parse_mountinfo, points_below
+from .._host.mounts import are_one_place, is_mount_point, parse_mountinfo, points_below
 from . import trust_index
 from .kept_mark import KEPT_MARK
 from .listing import COPY_MARK
@@ -159,7 +159,7 @@ def exchange(old: str, new: str) -> None:
 
     :raises OSError: the file system cannot do that.
     """
-    if os.path.islink(old) or _are_same(old, new):
+    if os.path.islink(old) or are_one_place(old, new):
         return
     files.make_directories(os.path.dirname(new), 0o711)
     if os.path.isdir(new) and not os.path.islink(new):
@@ -177,11 +177,6 @@ def exchange_back(old: str, new: str) -> None:
     if os.path.islink(new):
         os.unlink(new)
         files.sync_directory(os.path.dirname(new))
-
-
-def _are_same(old: str, new: str) -> bool:
-    """Whether two paths are one directory, by a bind mount: there is nothing to rename."""
-    return os.path.isdir(old) and os.path.isdir(new) and os.path.samefile(old, new)
 
 
 def _exchange(old: str, new: str) -> None:

@@ -82,6 +82,13 @@ def is_mount_point(path: str) -> bool:
         return False
 
 
+def are_one_place(one: str, other: str) -> bool:
+    """Whether two paths are one directory, whatever it is called: by links, or by a bind mount."""
+    if os.path.realpath(one) == os.path.realpath(other):
+        return True
+    return os.path.isdir(one) and os.path.isdir(other) and os.path.samefile(one, other)
+
+
 def nearest_directory(path: str) -> str:
     """The path itself or the nearest parent that exists."""
     while not os.path.isdir(path):
@@ -100,6 +107,7 @@ def in_fstab(point: str, fstab: str) -> str | None:
 
 __all__ = (
     "Mount",
+    "are_one_place",
     "in_fstab",
     "is_below",
     "is_mount_point",

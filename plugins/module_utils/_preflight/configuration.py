@@ -16,6 +16,7 @@ from .._engine import options
 from .._engine.certificates import certificate_files
 from .._host import files
 from .._host.host import Host
+from .._host.mounts import are_one_place
 from .._observe.state import DEFAULT_DATA_ROOT, State
 from .._plan.effect import has_its_plugins, pending_keys
 from .._plan.plan import Plan
@@ -110,7 +111,7 @@ def command_findings(state: State, plan: Plan) -> t.Iterator[Finding]:
 def root_findings(state: State, plan: Plan) -> t.Iterator[Finding]:
     """A data root that waits in the files for the next start: only a move may start the daemon on another root than the one in force."""
     wanted = str(plan.after.settings.get("data-root") or DEFAULT_DATA_ROOT)
-    if plan.move or not state.pid or os.path.realpath(wanted) == os.path.realpath(state.data_root):
+    if plan.move or not state.pid or are_one_place(wanted, state.data_root):
         return
     where = f"{state.config_file} says" if "data-root" in state.daemon_json else "the daemon's command says"
     says = f"{where} data-root {wanted}" if "data-root" in plan.after.settings else f"no file says so, which means {wanted}"

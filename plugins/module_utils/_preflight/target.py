@@ -14,7 +14,7 @@ import typing as t
 from .._copy import kept_roots
 from .._copy.root_links import is_link_to, links_into
 from .._host.host import Host
-from .._host.mounts import in_fstab, is_below, mount_of
+from .._host.mounts import are_one_place, in_fstab, is_below, mount_of
 from .._observe.state import State
 from .._plan.plan import CONTAINERD_ROOT, Move
 from .._plan.request import Request
@@ -73,7 +73,7 @@ def place_findings(host: Host, state: State, move: Move, request: Request) -> t.
     if is_below(source, target):
         yield Finding("path-around", ERROR, f"{move.target} contains the old {move.what} {move.source}.", "Choose a path outside of it.")
         return
-    if move.rename and os.path.isdir(move.target) and os.path.samefile(move.source, move.target):
+    if move.rename and are_one_place(move.source, move.target):
         sentence = f"{move.source} and {move.target} are one directory: nothing is moved, the {move.what} gets the other name, and no space is freed."
         yield Finding(
             "same-directory", WARNING, sentence, f"Leave what makes {move.source} another name of it (a mount, a line in /etc/fstab) until that is done."

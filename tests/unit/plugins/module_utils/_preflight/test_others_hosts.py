@@ -301,3 +301,13 @@ def test_a_directory_with_a_word_of_its_administrator_is_special(tmp_path, monke
     assert renaming.is_special(str(tmp_path / "plain"))
     monkeypatch.setattr(renaming.os, "listxattr", lambda path: ["security.selinux"])
     assert not renaming.is_special(str(tmp_path / "plain"))
+
+
+def test_one_place_by_two_names_is_no_other_root(check, make_state, tmp_path, monkeypatch):
+    """As a bind mount makes it: only the kernel knows."""
+    for name in ("root", "bound"):
+        (tmp_path / name).mkdir()
+    state = make_state({"data-root": str(tmp_path / "bound")}, info={"DockerRootDir": str(tmp_path / "root"), "Driver": "overlay2"})
+    assert check(state)["root-pending"].severity == ERROR
+    monkeypatch.setattr(os.path, "samefile", lambda one, other: {one, other} == {str(tmp_path / "root"), str(tmp_path / "bound")})
+    assert "root-pending" not in check(state)
