@@ -52,7 +52,6 @@ class State:
     :param other_sockets: on what systemd listens for the daemon besides, by the unit that does so.
     :param left_by_us: daemon.json is as our last run left it.
     :param down: the containers that an earlier change left down.
-    :param dependents: the services that go down with the daemon, and do not come back with it.
     :param config_file: daemon.json, wherever the daemon reads it at its next start.
     :param process: of the running daemon, what no other process is mistaken for; empty when it is down.
     :param default_root_unused: where the data root of a daemon that is down would lie by default are no data, and
@@ -86,7 +85,6 @@ class State:
     process: str = ""
     config_file: str = ""
     other_sockets: t.Dict[str, t.List[str]] = dataclasses.field(default_factory=dict)
-    dependents: t.Tuple[str, ...] = ()
     down: t.Tuple[Down, ...] = ()
     left_by_us: bool = False
     certificates_now: t.Dict[str, str] = dataclasses.field(default_factory=dict)
@@ -283,7 +281,6 @@ def observe(host: Host) -> State:
         other_sockets=service.other_sockets(),
         left_by_us=notes.files.get(config_file) == files.digest(config_file),
         down=still_down(load_down(host), inventory),
-        dependents=tuple(service.dependents()) if pid else (),
         certificates_now=checksums(in_force) if pid else {},
         default_root_unused=not pid and _is_unused(DEFAULT_DATA_ROOT),
         containerd_root_unused=containerd is not None and not os.path.exists(os.path.join(containerd.root, CONTAINERD_DATABASE)),

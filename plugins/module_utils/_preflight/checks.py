@@ -17,6 +17,7 @@ from .._plan.order import steps_of
 from .._plan.plan import Plan
 from .._plan.planner import drop_in_problems
 from .._plan.request import Request
+from .._service.detect import service_of
 from .addresses import address_findings, socket_findings
 from .configuration import (
     command_findings,
@@ -54,7 +55,7 @@ def preflight(
     findings += list(hidden_data_findings(state, plan, request))
     findings += list(root_findings(state, plan))
     findings += list(pending_findings(state, plan, request))
-    findings += list(dependent_findings(state, plan))
+    findings += list(dependent_findings(host, state, plan))
     findings += list(container_findings(state, plan))
     forecast = None
     for path, what in ((request.path, "Data root"), (request.containerd_path, "Root of containerd")):
@@ -90,11 +91,14 @@ def preflight(
     return list(dict.fromkeys(findings)), forecast
 
 
-def dependent_findings(state: State, plan: Plan) -> t.Iterator[Finding]:
+def dependent_findings(host: Host, state: State, plan: Plan) -> t.Iterator[Finding]:
     """Whom else the outage concerns."""
-    if state.dependents and (plan.effect == "restart" or plan.packages):
-        names, are = " and ".join(state.dependents), "depend" if len(state.dependents) > 1 else "depends"
-        yield Finding("dependents", WARNING, f"{names} {are} on the daemon: stopped before it, and started again behind it.")
+    if not state.pid or not (plan.effect == "restart" or plan.packages):
+        return
+    names = service_of(host).dependents()
+    if names:
+        depend = "depend" if len(names) > 1 else "depends"
+        yield Finding("dependents", WARNING, f"{' and '.join(names)} {depend} on the daemon: stopped before it, and started again behind it.")
 
 
 __all__ = ("preflight",)

@@ -79,7 +79,7 @@ class Systemd(Service):
 
     def units(self) -> list[str]:
         """The units that make up the daemon here, the sockets first: docker.socket may be absent or masked."""
-        state = self.show(SOCKET, "LoadState")["LoadState"]
+        state = self.show(SOCKET, "LoadState").get("LoadState")
         return [*([SOCKET] if state == "loaded" else []), *self.triggers(), SERVICE, *([CONTAINERD] if self.with_containerd else [])]
 
     def triggers(self) -> list[str]:
@@ -107,8 +107,7 @@ class Systemd(Service):
 
     def main_pid(self, unit: str = SERVICE) -> int:
         """The process id of dockerd, or of another service; 0 when it is down."""
-        shown = self.show(unit, "ActiveState", "MainPID")
-        return int(shown["MainPID"]) if shown.get("ActiveState") in ("active", "reloading") else 0
+        return _pid(self.show(unit, "ActiveState", "MainPID"))
 
     def last_restart_seconds(self) -> float:
         """How long the last start and the last stop of the daemon took, as far as systemd knows of any in this boot."""
@@ -185,7 +184,8 @@ class Systemd(Service):
         written = "".join(texts)
         specifiers = specifiers_of(name, unit.fragment) if "%" in written else {}
         environment, variables_of = self._environment(texts, specifiers)
-        pid = self.main_pid(name)
+        shown = self.show(name, "ActiveState", "MainPID", "NeedDaemonReload")
+        pid = _pid(shown)
         inherited = (environment_of(pid) if pid else self._inherited()) if "$" in written else {}
         unit = dataclasses.replace(unit, environment=environment, variables_of=variables_of, inherited=inherited, specifiers=specifiers)
         words = unit.words(unit.ours)
@@ -203,7 +203,7 @@ class Systemd(Service):
         return dataclasses.replace(
             unit,
             launched=launched(name, words, argv, program, os.path.realpath(words[0])),
-            current=not changed and self.show(name, "NeedDaemonReload").get("NeedDaemonReload") != "yes",
+            current=not changed and shown.get("NeedDaemonReload") != "yes",
             program=program if os.path.exists(program) else f"/proc/{pid}/exe",
         )
 
@@ -415,6 +415,10 @@ ExecStart={command}
         raise CommandFailed(
             "worker-unknown", f"systemd does not say whether an earlier change is still under way: {shown.words or 'no message'}.", "Run again."
         )
+
+
+def _pid(shown: t.Mapping[str, str]) -> int:
+    return int(shown["MainPID"]) if shown.get("ActiveState") in ("active", "reloading") else 0
 
 
 def _behind(socket: str | None) -> str:

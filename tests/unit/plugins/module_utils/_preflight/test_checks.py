@@ -259,7 +259,7 @@ def test_dockerd_judges_what_will_be_written(host, make_state, check):
     host.execute.answers[VALIDATE] = (1, "unable to configure the Docker daemon with file /dev/stdin: no such network: x")
     findings = check(make_state(engine_version="26.1.5"), Ask("options", {"mtu": 1400}))
     assert [str(one) for one in findings] == ["dockerd rejects the new configuration: no such network: x. Correct what is asked for. [validate]"]
-    assert (host.execute.commands, host.execute.inputs) == ([VALIDATE], [b'{\n    "mtu": 1400\n}\n'])
+    assert (host.execute.commands[-1], host.execute.inputs[-1]) == (VALIDATE, b'{\n    "mtu": 1400\n}\n')
 
 
 @pytest.mark.parametrize(
@@ -269,7 +269,7 @@ def test_dockerd_judges_what_will_be_written(host, make_state, check):
 )
 def test_dockerd_is_not_asked(host, make_state, check, version, settings, check_mode):
     assert check(make_state(engine_version=version), Ask("options", settings), check_mode=check_mode) == []
-    assert host.execute.commands == []
+    assert not [one for one in host.execute.commands if "--validate" in one]
 
 
 def test_dockerd_is_not_asked_about_what_is_refused_anyway(host, make_state, check):

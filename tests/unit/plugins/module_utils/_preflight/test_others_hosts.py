@@ -88,10 +88,16 @@ def test_a_storage_driver_that_waits_in_the_file_is_known_to_hide_data(check, ma
     assert found.severity == ERROR
 
 
-def test_whom_else_the_outage_concerns_is_told(check, make_state):
-    state = make_state(dependents=("a.service", "b.service"))
-    assert check(state)["dependents"].sentence == "a.service and b.service depend on the daemon: stopped before it, and started again behind it."
-    assert "dependents" not in check(state, Ask("options", {"debug": True}))
+def test_whom_else_the_outage_concerns_is_told(host, check, make_state):
+    host.execute.answers.update(
+        {
+            "systemctl show docker.socket --property LoadState": (0, "LoadState=loaded\n"),
+            "systemctl show docker.service --property RequiredBy": (0, "RequiredBy=a.service b.service\n"),
+            "systemctl show": (0, "ActiveState=active\n"),
+        }
+    )
+    assert check(make_state())["dependents"].sentence == "a.service and b.service depend on the daemon: stopped before it, and started again behind it."
+    assert "dependents" not in check(make_state(), Ask("options", {"debug": True}))
 
 
 SOCKETS = [

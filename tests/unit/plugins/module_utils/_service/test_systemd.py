@@ -401,9 +401,11 @@ def test_what_a_command_came_to_is_asked_of_the_kernel(host, place, sleeper):
     assert unit.effective({}) == [sleeper.program, "40", "60", "50", "7"]
     assert unit.variables_of == {sleeper.options: {"TIMES": "60 50"}}
     # What systemd has not read yet, and whatever was changed since, is not what runs.
-    host.execute.answers["systemctl show docker.service --property NeedDaemonReload"] = (0, "NeedDaemonReload=yes\n")
+    asked = "systemctl show docker.service --property ActiveState,MainPID"
+    rc, shown = host.execute.answers[asked]
+    host.execute.answers[asked] = (rc, f"{shown}NeedDaemonReload=yes\n")
     assert not Systemd(host).read(()).current
-    del host.execute.answers["systemctl show docker.service --property NeedDaemonReload"]
+    host.execute.answers[asked] = (rc, f"{shown}NeedDaemonReload=no\n")
     assert Systemd(host).read(()).current
     place("units", "docker.service.d/later.conf", "# nothing\n")
     assert not Systemd(host).read(()).current
