@@ -73,6 +73,27 @@ def test_containers_that_mount_below_the_root_see_the_new_one(host: t.Any) -> No
     assert_well(host)
 
 
+@pytest.mark.extra
+def test_of_a_mount_point_the_names_in_it_lead_to_the_new_root(host: t.Any) -> None:
+    image = "/var/lib/lab/disk.img"
+    host.check_output(f"truncate --size 500M {image} && mkfs.ext4 -q -F {image} && mkdir -p /srv/disk && mount -o loop {image} /srv/disk")
+    moved(host, "path=/srv/disk")
+    host.check_output(f"{RUN} --name agent -v /srv/disk/volumes:/v lab:app sleep 1d")
+    moved(host, "path=/mnt/data/docker-agents")
+    host.check_output("docker volume create behind")
+    assert "behind" in listing(host, "agent", "/v")
+    assert host.check_output("readlink /srv/disk/volumes") == "/mnt/data/docker-agents/volumes"
+    moved(host, "state=restored")
+    assert snapshot(host)["root"] == "/srv/disk"
+    assert not host.file("/srv/disk/volumes").is_symlink
+    assert "behind" in listing(host, "agent", "/v")
+    assert_well(host)
+    host.check_output("docker rm -f agent")
+    moved(host, "path=/var/lib/docker")
+    host.check_output(f"umount /srv/disk && rmdir /srv/disk && rm {image}")
+    assert_well(host)
+
+
 def test_a_link_to_the_root_leads_to_the_new_one(host: t.Any) -> None:
     """As people make one when the disk is full: the data elsewhere, a link at the old place."""
     old = snapshot(host)["root"]
