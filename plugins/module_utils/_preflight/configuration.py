@@ -135,7 +135,8 @@ def pending_findings(state: State, plan: Plan, request: Request) -> t.Iterator[F
 
 def validate(host: Host, state: State, plan: Plan, check_mode: bool) -> t.Iterator[Finding]:
     """Let dockerd itself judge the new configuration, where it can (23.0 and newer)."""
-    if state.version < (23, 0) or not (plan.files or plan.effect == "restart"):
+    # With other packages the engine that would have to judge is not there yet.
+    if state.version < (23, 0) or plan.packages or not (plan.files or plan.effect == "restart"):
         return
     if check_mode and plan.file_settings.get("userns-remap") == "default":
         # Validating would create the user dockremap.

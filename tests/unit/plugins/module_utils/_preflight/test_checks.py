@@ -17,6 +17,7 @@ import pytest
 from ansible_collections.drydock.dockerd.plugins.module_utils._copy import trust_index
 from ansible_collections.drydock.dockerd.plugins.module_utils._copy.kept_mark import write_mark
 from ansible_collections.drydock.dockerd.plugins.module_utils._copy.listing import COPY_MARK, Moment, list_tree
+from ansible_collections.drydock.dockerd.plugins.module_utils._engine.apt_packages import Upgrade
 from ansible_collections.drydock.dockerd.plugins.module_utils._engine.certificates import certificate_files
 from ansible_collections.drydock.dockerd.plugins.module_utils._engine.daemon_json import Ask
 from ansible_collections.drydock.dockerd.plugins.module_utils._engine.inventory import Inventory
@@ -260,6 +261,15 @@ def test_dockerd_judges_what_will_be_written(host, make_state, check):
     findings = check(make_state(engine_version="26.1.5"), Ask("options", {"mtu": 1400}))
     assert [str(one) for one in findings] == ["dockerd rejects the new configuration: no such network: x. Correct what is asked for. [validate]"]
     assert (host.execute.commands[-1], host.execute.inputs[-1]) == (VALIDATE, b'{\n    "mtu": 1400\n}\n')
+
+
+def test_the_old_engine_is_not_asked_what_the_new_one_would_take(host, make_state):
+    state = make_state(engine_version="26.1.5")
+    plan, _problems = planned(host, state, Request(asks=(Ask("options", {"mtu": 1400}),)))
+    host.execute.answers[VALIDATE] = (125, "unknown flag: --validate")
+    assert [one.id for one in configuration.validate(host, state, plan, False)] == ["validate"]
+    upgrade = Upgrade({"docker.io": "1"}, {"docker.io": "2"}, True)
+    assert list(configuration.validate(host, state, dataclasses.replace(plan, packages=upgrade), False)) == []
 
 
 @pytest.mark.parametrize(
