@@ -18,9 +18,12 @@ HOSTS = ("bullseye", "forky")
 
 
 def test_a_plugin_that_is_not_there_never_reaches_a_reload(host: t.Any, before: dict[str, t.Any]) -> None:
-    """It would end dockerd. A start with it fails, and everything comes back."""
-    files = host.check_output("lab-host configuration")
-    play = ask(host, {"debug": False, "labels": ["zone=b"], "authorization-plugins": ["no-such-gate"]})
+    """It would end dockerd. One that nobody knows is refused; a start with one that does not answer fails, and everything comes back."""
+    files, wanted = host.check_output("lab-host configuration"), {"debug": False, "labels": ["zone=b"], "authorization-plugins": ["no-such-gate"]}
+    assert "[not-there]" in ask(host, wanted).message
+    host.check_output("mkdir -p /etc/docker/plugins && echo unix:///run/no-such-gate.sock >/etc/docker/plugins/no-such-gate.spec")
+    play = ask(host, wanted)
+    host.check_output("rm -r /etc/docker/plugins")
     assert play.failed
     assert "no-such-gate" in play.message
     assert "1 of 1 container runs again." in play.message
