@@ -152,10 +152,10 @@ def test_a_configuration_that_somebody_has_mended_by_hand_stays(host: t.Any, ste
 
 
 def test_an_immutable_configuration_is_told_with_the_words_of_the_system(host: t.Any) -> None:
+    """One that is so before the change is refused before it."""
     set_key(host, "max-concurrent-uploads", 7)
-    host.check_output(f"chattr +i {CONFIGURATION}")
     try:
-        play = restart(host)
+        play = restart_with_deed_at(host, "stop", lambda: host.check_output(f"chattr +i {CONFIGURATION}"))
     finally:
         host.check_output(f"chattr -i {CONFIGURATION}")
     assert play.failed
