@@ -11,11 +11,10 @@ import typing as t
 import pytest
 from others import (
     KEPT,
-    RUN,
     assert_well,
     cleared,  # noqa: F401  for each test
 )
-from running import run_module, snapshot, wait_for
+from running import run_module, snapshot
 
 HOSTS = ("bookworm", "trixie")
 SHORT_HOSTS = ("trixie",)
@@ -167,6 +166,7 @@ def test_other_sockets_come_back_with_the_daemon(host: t.Any, put: t.Callable[..
         host.run(f"systemctl disable --now docker-tcp.socket docker-kick.path; rm -f {socket} {UNITS}/docker-kick.path; systemctl daemon-reload")
 
 
+@pytest.mark.extra
 def test_who_depends_on_the_daemon_is_told_and_runs_again(host: t.Any, put: t.Callable[..., None]) -> None:
     host.check_output(
         f"printf '[Unit]\\nPartOf=docker.service\\nAfter=docker.service\\n[Service]\\nExecStart=/bin/sleep infinity\\n' >{UNITS}/app-stack.service\n"
@@ -247,14 +247,6 @@ def test_what_others_wrote_and_nobody_put_into_force_is_not_put_into_force_by_ch
     result = change(host)
     assert not result["failed"], result["msg"]
     assert_well(host)
-
-
-def test_a_container_that_others_started_meanwhile_survives(host: t.Any, put: t.Callable[..., None]) -> None:
-    put(f"{DOCKERD} -H fd:// --label x=%H")
-    host.check_output(f"{RUN} --name theirs lab:app sleep 1d")
-    result = change(host)
-    assert not result["failed"], result["msg"]
-    wait_for(lambda: snapshot(host)["containers"]["theirs"]["state"] == "running", "the container")
 
 
 def test_a_container_that_could_not_start_again_is_told_before_and_behind(host: t.Any, put: t.Callable[..., None]) -> None:

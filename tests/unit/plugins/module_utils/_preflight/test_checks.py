@@ -416,7 +416,7 @@ def test_a_mount_unit_is_as_good_as_fstab(host, on_root, root, check):
 
 
 def test_a_systemd_that_does_not_answer_has_not_said_that_there_is_no_mount_unit(host, on_root, root, check):
-    host.execute.answers = {"systemctl show": (1, "Connection timed out")}
+    host.execute.answers = {f"systemctl show {mount_unit(os.path.dirname(root.target))} ": (1, "Connection timed out")}
     with pytest.raises(CommandFailed, match="Connection timed out"):
         check(on_root(fstab=""), path=root.target)
 
