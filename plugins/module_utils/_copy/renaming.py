@@ -11,14 +11,14 @@ import contextlib
 import fcntl
 import os
 import struct
-import typing as t
 
+from .._host.files import flags_of
 from .._host.mounts import is_mount_point, mount_id, nearest_directory
 
-# FS_IOC_FSGETXATTR and its flag for a project that is inherited (linux/fs.h); FS_IOC_GETFLAGS, and its flags that mkdir sets by itself:
-# noatime and the like come from a person.
+# FS_IOC_FSGETXATTR and its flag for a project that is inherited (linux/fs.h); and the flags that mkdir sets by itself: noatime and the like
+# come from a person.
 _GET_XATTR, _PROJECT_INHERITED = 0x801C581F, 0x200
-_GET_FLAGS, _USUAL = 0x80086601, 0x1000 | 0x80000 | 0x10000000 | 0x20000000
+_USUAL = 0x1000 | 0x80000 | 0x10000000 | 0x20000000
 # The inode number of a subvolume's top.
 _SUBVOLUME = 256
 # The attributes that a directory has without anybody's word.
@@ -42,9 +42,13 @@ def can_rename(old: str, new: str) -> bool:
 
 def _project(path: str) -> tuple[bool, int]:
     """Whether a directory's project is inherited, and its number; 0 where the file system has none."""
-    with contextlib.suppress(OSError), _opened(path) as fd:
-        flags, _size, _extents, project = struct.unpack_from("=4I", fcntl.ioctl(fd, _GET_XATTR, bytes(28)))
-        return bool(flags & _PROJECT_INHERITED), project
+    with contextlib.suppress(OSError):
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            flags, _size, _extents, project = struct.unpack_from("=4I", fcntl.ioctl(fd, _GET_XATTR, bytes(28)))
+            return bool(flags & _PROJECT_INHERITED), project
+        finally:
+            os.close(fd)
     return False, 0
 
 
@@ -57,19 +61,9 @@ def is_special(path: str) -> bool:
     with contextlib.suppress(OSError):
         if set(os.listxattr(path)) - _LABELS:
             return True
-    with contextlib.suppress(OSError), _opened(path) as fd:
-        if struct.unpack_from("=l", fcntl.ioctl(fd, _GET_FLAGS, bytes(8)))[0] & ~_USUAL:
-            return True
+    if flags_of(path) & ~_USUAL:
+        return True
     return _project(path)[1] != _project(os.path.dirname(os.path.realpath(path)))[1]
-
-
-@contextlib.contextmanager
-def _opened(path: str) -> t.Iterator[int]:
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        yield fd
-    finally:
-        os.close(fd)
 
 
 __all__ = ("can_rename", "is_special")

@@ -10,16 +10,20 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
+import fcntl
 import hashlib
 import os
 import shutil
 import stat
+import struct
 import typing as t
 
 from .libc import call
 
 # fallocate(2): the size that the file shows stays.
 _KEEP_SIZE = 1
+# ioctl_fs(2): FS_IOC_GETFLAGS.
+_GET_FLAGS = 0x80086601
 
 
 def _no_room() -> bool:
@@ -278,6 +282,17 @@ def changed_at(path: str) -> float:
         return float("inf")
 
 
+def flags_of(path: str) -> int:
+    """The flags of a file or directory (chattr(1), ioctl_fs(2)); 0 where its file system has none, or it is not there."""
+    with contextlib.suppress(OSError):
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+        try:
+            return int(struct.unpack_from("=L", fcntl.ioctl(fd, _GET_FLAGS, bytes(8)))[0])
+        finally:
+            os.close(fd)
+    return 0
+
+
 def inode_of(path: str) -> tuple[int, int]:
     """Device and inode of a path; of one that is not there, what no file has."""
     try:
@@ -291,6 +306,7 @@ __all__ = (
     "allocate",
     "changed_at",
     "digest",
+    "flags_of",
     "inode_of",
     "make_directories",
     "making_room",

@@ -78,6 +78,16 @@ def open_files(pid: int | str, top: str) -> t.Iterator[tuple[str, bool]]:
                     yield path, _is_written(pid, fd)
 
 
+def sockets(pid: int | str) -> t.Iterator[str]:
+    """The inodes of the sockets that a process has open, as the tables in /proc/net name them; none of one that is gone, or may not be looked at."""
+    with contextlib.suppress(OSError):
+        for fd in os.listdir(f"/proc/{pid}/fd"):
+            with contextlib.suppress(OSError):
+                target = os.readlink(f"/proc/{pid}/fd/{fd}")
+                if target.startswith("socket:["):
+                    yield target[len("socket:[") : -1]
+
+
 def _is_written(pid: int | str, fd: str) -> bool:
     with open(f"/proc/{pid}/fdinfo/{fd}", encoding="ascii") as stream:
         flags = next((line for line in stream if line.startswith("flags:")), "flags: 0")
@@ -93,4 +103,5 @@ __all__ = (
     "process_fields",
     "process_identity",
     "processes",
+    "sockets",
 )

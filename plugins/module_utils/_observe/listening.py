@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 import ipaddress
-import os
 import re
 import socket
 import struct
@@ -16,6 +15,7 @@ import typing as t
 
 from .._engine.addresses import Address, as_address, known_addresses
 from .._host.files import read
+from .._host.processes import sockets
 from .state import State
 
 # The states and flags of proc(5): TCP_LISTEN, and SO_ACCEPTCON of a unix socket.
@@ -62,19 +62,7 @@ def of(pid: int) -> list[str]:
     """The addresses on which a process listens; of one that is gone, none."""
     top = f"/proc/{pid}"
     known = {**parse_tcp(read(f"{top}/net/tcp") or ""), **parse_tcp(read(f"{top}/net/tcp6") or ""), **parse_unix(read(f"{top}/net/unix") or "")}
-    found = []
-    try:
-        descriptors = os.listdir(f"{top}/fd")
-    except OSError:
-        return []
-    for name in descriptors:
-        try:
-            target = os.readlink(f"{top}/fd/{name}")
-        except OSError:
-            continue
-        address = known.get(target[len("socket:[") : -1]) if target.startswith("socket:[") else None
-        found += [address] if address else []
-    return sorted(set(found))
+    return sorted({known[inode] for inode in sockets(pid) if inode in known})
 
 
 def describe(state: State, listening: t.Iterable[str]) -> list[dict[str, str]]:

@@ -279,7 +279,7 @@ def observe(host: Host) -> State:
         process=process,
         config_file=config_file,
         other_sockets=service.other_sockets(),
-        left_by_us=notes.files.get(config_file) == files.digest(config_file),
+        left_by_us=notes.files.get(config_file) == digests[config_file],
         down=still_down(load_down(host), inventory),
         certificates_now=checksums(in_force) if pid else {},
         default_root_unused=not pid and _is_unused(DEFAULT_DATA_ROOT),

@@ -12,7 +12,7 @@ import os
 import typing as t
 
 from .._engine.container import Container
-from .._host.processes import command_line, processes
+from .._host.processes import command_line, processes, sockets
 from .._observe.listening import listeners
 from .._observe.state import State
 from .._plan.plan import Plan
@@ -57,25 +57,11 @@ def _taken_ports(ports: set[str]) -> dict[str, str]:
     holders = {inode: port for inode, port in holders.items() if port in ports}
     for pid in processes() if holders else ():
         name = os.path.basename((command_line(pid) or ["?"])[0])
-        for inode in _sockets(pid):
+        for inode in sockets(pid):
             port = holders.get(inode)
             if port and name not in ("docker-proxy", "dockerd"):
                 found[port] = f"process {pid} ({name})"
     return found
-
-
-def _sockets(pid: str) -> t.Iterator[str]:
-    try:
-        descriptors = os.listdir(f"/proc/{pid}/fd")
-    except OSError:
-        return
-    for fd in descriptors:
-        try:
-            target = os.readlink(f"/proc/{pid}/fd/{fd}")
-        except OSError:
-            continue
-        if target.startswith("socket:["):
-            yield target[len("socket:[") : -1]
 
 
 __all__ = ("container_findings",)

@@ -7,21 +7,19 @@
 
 from __future__ import annotations
 
-import array
-import contextlib
-import fcntl
 import os
 import pwd
 import stat
 import typing as t
 
+from .._host.files import flags_of
 from .._host.mounts import mount_of, nearest_directory
 from .._observe.state import State
 from .._plan.plan import Plan
 from .finding import ERROR, WARNING, Finding
 
-# ioctl_fs(2): FS_IOC_GETFLAGS, and the flags that no user may override.
-_GET_FLAGS, _IMMUTABLE, _APPEND = 0x80086601, 0x10, 0x20
+# The flags that no user may override.
+_IMMUTABLE, _APPEND = 0x10, 0x20
 
 
 def file_findings(state: State, plan: Plan) -> t.Iterator[Finding]:
@@ -34,7 +32,7 @@ def file_findings(state: State, plan: Plan) -> t.Iterator[Finding]:
     for path in sorted(paths):
         real = os.path.realpath(path)
         directory = nearest_directory(os.path.dirname(real))
-        flags, above = _flags(real), _flags(directory)
+        flags, above = flags_of(real), flags_of(directory)
         if flags & (_IMMUTABLE | _APPEND):
             yield _finding(path, "it is immutable (chattr +i)" if flags & _IMMUTABLE else "it can only be appended to (chattr +a)", f"chattr -i -a {real}")
         elif above & (_IMMUTABLE | _APPEND):
@@ -47,19 +45,6 @@ def file_findings(state: State, plan: Plan) -> t.Iterator[Finding]:
 
 def _finding(path: str, why: str, hint: str) -> Finding:
     return Finding("unwritable", ERROR, f"{path} cannot be written: {why}.", f"{hint}, then run again.")
-
-
-def _flags(path: str) -> int:
-    """The flags of a file (chattr(1)); 0 where its file system has none, or it is not there."""
-    with contextlib.suppress(OSError):
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
-        try:
-            found = array.array("L", [0])
-            fcntl.ioctl(fd, _GET_FLAGS, found, True)
-            return found[0]
-        finally:
-            os.close(fd)
-    return 0
 
 
 def keeper_findings(path: str) -> t.Iterator[Finding]:

@@ -161,10 +161,10 @@ def _binds_below(context: Context, move: Move) -> list[str]:
 def lead_to_new_roots(context: Context) -> None:
     """Containers that mount a place below an old root by its path find the new one there, and so does whoever goes by a link: an old root that is
     mounted so is set aside before they start, and a link takes its place."""
+    mounted = [bind for one in context.inventory().containers.values() for bind in one.binds]
+    known = [DEFAULT_DATA_ROOT, *(one.origin for one in context.plan.history), *mounted]
     for move in context.plan.moves:
         binds = _binds_below(context, move)
-        everybody = [bind for one in context.inventory().containers.values() for bind in one.binds]
-        known = [DEFAULT_DATA_ROOT, *(one.origin for one in context.plan.history), *everybody]
         try:
             if binds and not move.rename:
                 kept_roots.set_aside(move.source, context.noted("kept")[move.tree])

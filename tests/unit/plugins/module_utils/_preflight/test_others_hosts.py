@@ -197,13 +197,13 @@ def test_a_file_that_cannot_be_replaced_is_refused(host, check, make_state, monk
     open(host.places.daemon_json, "w", encoding="ascii").close()
     assert "unwritable" not in check(make_state())
     for flags, words in ((0x10, "it is immutable (chattr +i)"), (0x20, "it can only be appended to (chattr +a)")):
-        monkeypatch.setattr(writable, "_flags", lambda path, flags=flags: flags if path == host.places.daemon_json else 0)
+        monkeypatch.setattr(writable, "flags_of", lambda path, flags=flags: flags if path == host.places.daemon_json else 0)
         found = check(make_state())["unwritable"]
         assert (found.severity, words in found.sentence, found.hint) == (ERROR, True, f"chattr -i -a {host.places.daemon_json}, then run again.")
     above = os.path.dirname(host.places.daemon_json)
-    monkeypatch.setattr(writable, "_flags", lambda path: 0x10 if path == above else 0)
+    monkeypatch.setattr(writable, "flags_of", lambda path: 0x10 if path == above else 0)
     assert f"its directory {above} is immutable" in check(make_state())["unwritable"].sentence
-    monkeypatch.setattr(writable, "_flags", lambda path: 0)
+    monkeypatch.setattr(writable, "flags_of", lambda path: 0)
     mounted = make_state(mounts=[Mount("/", "ext4", "x", frozenset({"rw"})), Mount(host.places.daemon_json, "ext4", "x", frozenset({"rw"}))])
     assert "a file is mounted on it" in check(mounted)["unwritable"].sentence
     assert "mounted read-only" in check(make_state(mounts=[Mount("/", "ext4", "x", frozenset({"ro"}))]))["unwritable"].sentence
