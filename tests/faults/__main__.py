@@ -15,7 +15,8 @@ anything more, then ends the host, and boots a fresh one from the images: what w
 appends numbered records to a file in a volume, syncs each, and only then acknowledges it to this process. Whatever happens, no
 acknowledged record may be missing in the data root that the daemon uses. Beside half of the random moments somebody else works on the host
 (lab-neighbour): he makes and removes things, edits daemon.json and restarts the daemon, and what he was told is done has to hold, too. A move
-may then be refused or undone. One line a fault says what happened.
+may then be refused or undone. One line a fault says what happened. Where the engine itself does not survive a cut (instance.py), that is told and
+counted apart, and the next fault comes on a new host.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ import time
 import typing as t
 import xml.etree.ElementTree
 
-from instance import Instance, abandon, result_of, start_move
+from instance import ENGINES_OWN, Instance, abandon, result_of, start_move
 from ledger import Failed, Ledger, missing
 from moments import Fault, at_random, long_form, renames, seconds_by_step, short, short_form
 
@@ -53,14 +54,19 @@ def other(root: str, near: bool) -> str:
     return ROOTS[0] if root.startswith(os.path.dirname(ROOTS[1])) else ROOTS[1]
 
 
+class EngineBroke(Exception):
+    """The engine does not start any more after a power cut, for a reason of its own; the text says where it came."""
+
+
 class Test:
     """One host through all its faults."""
 
     def __init__(self, suite: str) -> None:
         self.host = Instance(suite)
         self.phases: dict[str, float] = {}
-        # Faults that came later than meant.
+        # Faults that came later than meant, and those by which the engine broke.
         self.late: list[Fault] = []
+        self.broken: list[Fault] = []
 
     def prepare(self) -> None:
         self.host.prepare()
@@ -144,7 +150,12 @@ class Test:
             abandon(process)
             began = time.monotonic()
             self.host.boot()
-            seconds = self.host.wait_for(self.beside_neighbour if fault.neighbour else self.after_boot, began, PATIENCE)
+            try:
+                seconds = self.host.wait_for(self.beside_neighbour if fault.neighbour else self.after_boot, began, PATIENCE)
+            except Failed as exc:
+                if self.host.has_lost_its_bridge():
+                    raise EngineBroke(f"struck behind '{struck['where']}', {exc}") from exc
+                raise
         else:
             result = result_of(process)
             if not result["failed"] and self.host.root() != new:
@@ -205,6 +216,10 @@ def suffer_all(test: Test, faults: list[Fault]) -> list[tuple[Fault, str]]:
         failure, lates = "", len(test.late)
         try:
             line = test.suffer(fault)
+        except EngineBroke as exc:
+            line = f"{fault}: the engine itself does not start again, {ENGINES_OWN!r}; {exc}. A new host is prepared"
+            test.broken.append(fault)
+            test.prepare()
         except (Failed, subprocess.CalledProcessError) as exc:
             failure = line = f"{fault}: FAILED: {exc}"
         rows.append((fault, failure))
@@ -255,6 +270,8 @@ def main() -> int:
     bad = sum(bool(failure) for _fault, failure in rows)
     never = sorted({str(fault) for fault in test.late if test.late.count(fault) == 3})
     print(f"{len(rows)} faults in {time.monotonic() - began:.0f} s, {bad} failed; SEED={options.seed} repeats the random ones.")
+    if test.broken:
+        print(f"The engine itself did not survive {len(test.broken)} cuts ({ENGINES_OWN!r}).")
     if never:
         print(f"The machine was too busy for these, three times each: {', '.join(never)}.")
     if bad:

@@ -20,6 +20,9 @@ TOP = pathlib.Path(__file__).resolve().parents[2]
 LAB = TOP / "molecule" / "lab"
 INVENTORY = TOP / ".cache" / "faults" / "hosts.yml"
 
+# dockerd 26 writes the name of its default bridge in two steps, at each start and stop of its own. A power cut between the two leaves it with half of that,
+# and it says this and does not start any more, whoever has started it and with none of our steps under way: that says nothing of a move.
+ENGINES_OWN = "networks have same bridge name"
 # What a neighbour does.
 DEEDS = ("container", "volume", "network", "policy", "edit", "restart")
 
@@ -120,6 +123,10 @@ class Instance:
         )  # fmt: skip
         return dict(line.split() for line in result.stdout.splitlines()) if result.returncode == 0 else {}
 
+    def has_lost_its_bridge(self) -> bool:
+        """Whether the engine does not start any more for a reason of its own."""
+        return ENGINES_OWN in self.run("journalctl", "--boot", "--unit", "docker.service", "--no-pager")
+
     def wait_for_worker(self, since: float, seconds: float) -> None:
         """Wait until the worker's unit is gone, and its recovery with it: until then containers may go down once more.
 
@@ -181,4 +188,4 @@ def result_of(process: subprocess.Popen[str]) -> dict[str, t.Any]:
     return {"msg": out, **data, "failed": process.returncode != 0}
 
 
-__all__ = ("Instance", "abandon", "result_of", "start_move")
+__all__ = ("ENGINES_OWN", "Instance", "abandon", "result_of", "start_move")
