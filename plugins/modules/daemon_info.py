@@ -73,6 +73,8 @@ dockerd:
       description:
         - Where its process really listens, as the kernel says it; none when it is down. C(address) and C(purpose).
         - C(purpose) is V(api), V(metrics), V(swarm), or V(unknown) for a tcp address that is in no configuration of now, such as one from before an edit.
+        - A tcp address has C(open), whether it lets in whoever reaches it, without a certificate, as its socket answers; V(null) where it was not asked or
+          gives no answer.
         - C([::]) stands for all addresses, of IPv4 too. Unix sockets that are not the API's are left out.
       type: list
       elements: dict

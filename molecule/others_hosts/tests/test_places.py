@@ -202,3 +202,26 @@ def test_a_directory_of_an_administrator_stays(host: t.Any) -> None:
     assert_well(host)
     moved(host, "path=/var/lib/docker")
     assert_well(host)
+
+
+def test_flags_of_files_arrive_with_them_and_hinder_no_way_back(host: t.Any) -> None:
+    before = snapshot(host)
+    top = host.check_output("docker volume inspect --format '{{.Mountpoint}}' library")
+    host.check_output(f"cd {top} && echo theirs >fixed && echo theirs >log && chattr +i fixed && chattr +a log")
+
+    def flags() -> str:
+        now = host.check_output("docker volume inspect --format '{{.Mountpoint}}' library")
+        return host.check_output(f"lsattr {now}/fixed {now}/log | sed 's/[^ia ]//;s/ .*//' | tr -d e-").replace("\n", "")
+
+    assert flags() == "ia"
+    # An undo behind the last pass leaves a copy with its flags, which the next run resumes.
+    host.check_output("systemd-run --quiet --collect --unit=sabotage lab-host kill-at start")
+    assert run_module(host, f"path=/mnt/data/docker-flags {ANYWHERE}")["failed"]
+    moved(host, "path=/mnt/data/docker-flags")
+    assert flags() == "ia"
+    moved(host, "state=restored")
+    assert flags() == "ia"
+    assert snapshot(host)["root"] == before["root"]
+    host.check_output(f"cd {top} && chattr -i fixed && chattr -a log && rm fixed log")
+    host.check_output("find /mnt/data/docker-flags* -name fixed -o -name log | xargs --no-run-if-empty chattr -ia")
+    assert_well(host)

@@ -316,3 +316,45 @@ def test_values_with_which_dockerd_does_not_start_are_refused(host: t.Any, setti
         assert result["failed"], result
         assert "dockerd does not start with" in result["msg"]
     assert host.check_output("pidof -s dockerd") == pid
+
+
+# What dockerd looks for where nobody names it.
+CERTIFICATES = """
+mkdir -p /root/.docker && cd /root/.docker
+openssl req -x509 -newkey rsa:2048 -nodes -keyout ca-key.pem -out ca.pem -subj /CN=ca -days 9 2>/dev/null
+openssl req -newkey rsa:2048 -nodes -keyout key.pem -out cert.csr -subj /CN=host 2>/dev/null
+printf 'extendedKeyUsage=serverAuth\\nsubjectAltName=IP:127.0.0.1\\n' >ext
+openssl x509 -req -in cert.csr -CA ca.pem -CAkey ca-key.pem -CAcreateserial -out cert.pem -days 9 -extfile ext 2>/dev/null
+chmod 0600 *
+"""
+HERE = "tcp://127.0.0.1:2376"
+FILES = "--tlscacert=/root/.docker/ca.pem --tlscert=/root/.docker/cert.pem --tlskey=/root/.docker/key.pem"
+# The command, what is done when it runs, whether strangers are let in.
+OPENNESS = {
+    "verified with the files of the home": (f"{DOCKERD} -H fd:// -H {HERE} --tlsverify", "", False),
+    "verified by the flag of TLS alone": (f"{DOCKERD} -H fd:// -H {HERE} --tls", "", False),
+    "not verified, in words": (f"{DOCKERD} -H fd:// -H {HERE} --tlsverify=false {FILES}", "", True),
+    "a variable that is the client's only": (
+        f'{DOCKERD} -H fd:// -H {HERE} {FILES}\nEnvironment=DOCKER_TLS_VERIFY=1 "DOCKER_CERT_PATH=/root/.docker"',
+        "",
+        True,
+    ),
+    "written, and never read": (
+        f"{DOCKERD} -H fd:// -H {HERE}",
+        'printf \'{"tlsverify": true, "tlscacert": "/root/.docker/ca.pem", "tlscert": "/root/.docker/cert.pem", "tlskey": "/root/.docker/key.pem"}\' '
+        ">/etc/docker/daemon.json",
+        True,
+    ),
+}
+
+
+@pytest.mark.parametrize(("command", "deed", "is_open"), OPENNESS.values(), ids=OPENNESS)
+def test_an_address_is_open_or_closed_as_its_socket_says(host: t.Any, put: t.Callable[..., None], command: str, deed: str, is_open: bool) -> None:
+    put(command, CERTIFICATES)
+    host.check_output(deed or ":")
+    told = run_module(host, "", module="daemon_info")["dockerd"]
+    assert [one["open"] for one in told["listening"] if one["address"] == HERE] == [is_open]
+    assert [one["state"] for one in told["cis"] if one["rule"] == "2.7"] == ["fail" if is_open else "pass"]
+    found = [one["id"] for one in change(host, check=True, debug=True)["findings"]]
+    assert ("plain-loopback" in found) == is_open
+    host.check_output("rm -r /root/.docker")

@@ -24,6 +24,7 @@ import dataclasses
 import errno
 import hashlib
 import os
+import re
 import shutil
 import stat
 import threading
@@ -33,22 +34,19 @@ import typing as t
 from .._errors import DrydockError, format_bytes
 from .._host.host import Host, Result
 from .._host.mounts import nearest_directory
-from . import trust_index
+from . import file_flags, rsync, trust_index
 from .fanotify import Changes, Tracker, Unavailable
-from .first_pass import fill
+from .file_flags import Flags
+from .first_pass import fill, too_big
 from .listing import Entry, Listing, Moment, Totals, attributes, changed_paths, entry_of, list_tree, lstat_entry, surplus_paths, totals
 
 # Time stamps are only as fine as the kernel's tick; two seconds is far more than any tick.
 _TICK_NS = 2_000_000_000
-_RSYNC = (
-    "rsync", "-aHAXS", "--numeric-ids", "--no-inc-recursive", "--modify-window=-1", "--one-file-system", "--whole-file", "--ignore-times",
-    "--ignore-missing-args", "--timeout=600",
-)  # fmt: skip
+# Its words about an extended attribute that the target does not take, with the reasons of setxattr(2) for one that is too big.
+_NOT_TAKEN = re.compile(r'lsetxattr\("(.*)","(.*)"\) failed: .*\((?:28|7|34)\)$', re.MULTILINE)
 # Ends of rsync that are normal while containers run: hard links changed under it, some entries failed, some vanished.
 _LINKS_CHANGED, _SOME_FAILED, _VANISHED = 2, 23, 24
 _TELL_SECONDS, _FLUSH_SECONDS = 10, 1.0
-_NICE = 10
-_IDLE = ("ionice", "-c", "3")
 
 
 @dataclasses.dataclass
@@ -83,6 +81,7 @@ class Copier:
     :param trusted: entries whose copy is known to be good, as they looked then.
     :param copied: the target as it was listed last.
     :param looked: the clock when it was looked at last.
+    :param flags: of the source, as far as it was looked at.
     :param fill: copies a listed tree into an empty directory: first_pass.fill, or what a test has in its place.
     """
 
@@ -90,10 +89,11 @@ class Copier:
     source: str
     target: str
     bandwidth_limit: int = 0
-    fill: t.Callable[[str, str, Listing, int, t.Callable[[int], None], t.Callable[[int], None]], t.Set[bytes]] = fill
+    fill: t.Callable[[str, str, Listing, int, t.Callable[[int], None], t.Callable[[int], None], Flags], t.Set[bytes]] = fill
     trusted: t.Dict[bytes, Entry] = dataclasses.field(default_factory=dict)
     copied: Listing = dataclasses.field(default_factory=dict)
     looked: Moment = dataclasses.field(init=False)
+    flags: Flags = dataclasses.field(default_factory=dict)
     _seen: t.Optional[_Seen] = None
     # The highest ctime of what is trusted, where that is known.
     _youngest: t.Optional[int] = None
@@ -121,11 +121,13 @@ class Copier:
             return
         index = trust_index.load(self.source, self.target)
         if index is not None:
-            self.looked, trusted = index
+            self.looked, trusted, self.flags = index
             self.trusted = {path: one for path, one in trusted.items() if path in self.copied and one.looks_like(self.copied[path])}
             self._doubt_young()
             self.host.say(f"{len(self.trusted):,} files of an earlier copy are still good")
             return
+        # The flags came last of all to that copy, behind its index.
+        file_flags.let_change(self.target)
         self._begin()
         now = list_tree(self.source)
         self.host.say(f"comparing {len(self.copied):,} files of an earlier copy, byte by byte")
@@ -133,8 +135,20 @@ class Copier:
             there = self.copied.get(path)
             if there and one.looks_like(there) and self._is_same(path, one):
                 self.trusted[path] = one
+                self._look_at_flags([path])
         self._doubt_young()
         self.host.say(f"{len(self.trusted):,} files of an earlier copy are equal")
+
+    def _look_at_flags(self, paths: t.Iterable[bytes]) -> None:
+        for path in paths:
+            self.flags.pop(path, None)
+            flags = file_flags.carried(self._paths(path)[0])
+            if flags:
+                self.flags[path] = flags
+
+    def give_flags(self) -> dict[str, str]:
+        """Give the files of the copy the flags of the originals; behind that it cannot be changed any more. Returns what was not taken: letters by path."""
+        return file_flags.give_all(self.target, {path: flags for path, flags in self.flags.items() if path in self.copied})
 
     def track(self) -> None:
         """From the next warm pass on let the kernel tell what is touched on both sides, where it can."""
@@ -183,6 +197,7 @@ class Copier:
         if len(earlier) <= 1:
             missed = self._fill(now)
         else:
+            self._look_at_flags(paths)
             missed = set() if self._send(now, paths, surplus_paths(now, earlier), warm=True) else set(paths)
             self.copied = list_tree(self.target)
         for path in paths:
@@ -196,7 +211,7 @@ class Copier:
         self._doubt_young()
         self._youngest = max((entry.ctime for entry in self.trusted.values()), default=0)
         self.sync(self.target)
-        trust_index.save(self.source, self.target, self.trusted, self.looked)
+        trust_index.save(self.source, self.target, self.trusted, self.flags, self.looked)
         self._seen = _Seen.of(now, self.trusted, self.copied)
         # Only now: our own writes are not a stranger's.
         self._start_tracker(self.target)
@@ -230,6 +245,7 @@ class Copier:
             paths, doomed = changed_paths(now, self.trusted), surplus_paths(now, self.copied)
         else:
             now, paths, doomed = self._seen.look_again(os.fsencode(self.source), touched, self.trusted, self.copied)
+        self._look_at_flags(paths)
         self._send(now, paths, doomed, warm=False)
         self._set_times(now, paths, doomed)
         if touched is None:
@@ -288,7 +304,7 @@ class Copier:
         whole = totals(now)
         try:
             with self._flushing():
-                missed = self.fill(self.source, self.target, now, self.bandwidth_limit * 1024, Progress(self.host, whole.bytes), self._calm)
+                missed = self.fill(self.source, self.target, now, self.bandwidth_limit * 1024, Progress(self.host, whole.bytes), self._calm, self.flags)
                 self.copied = list_tree(self.target)
         except OSError as exc:
             if exc.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -298,9 +314,9 @@ class Copier:
 
     def _calm(self, thread: int) -> None:
         """Let others go first: a thread has priorities of its own."""
-        os.setpriority(os.PRIO_PROCESS, thread, _NICE)
+        os.setpriority(os.PRIO_PROCESS, thread, rsync.NICE)
         if shutil.which("ionice"):
-            self.host.run(*_IDLE, "-p", str(thread))
+            self.host.run(*rsync.IDLE, "-p", str(thread))
 
     @contextlib.contextmanager
     def _flushing(self) -> t.Iterator[None]:
@@ -323,15 +339,11 @@ class Copier:
         """Delete what is too much, then let rsync copy the paths; returns whether what arrived can be trusted."""
         for path in doomed:
             _delete(self._paths(path)[1])
-        # A bare name that begins with # or ; is a comment to some versions of rsync. The root comes along as the others' parent.
-        names = [b"./" + path for path in paths if path != b"."]
+        # The root comes along as the others' parent.
+        names = [path for path in paths if path != b"."]
         if not names:
             return True
-        options = [f"--bwlimit={self.bandwidth_limit}"] if warm and self.bandwidth_limit else []
-        nice = (*_IDLE, "nice", "-n", str(_NICE)) if warm and shutil.which("ionice") else ()
-        result = self.host.run(
-            *nice, *_RSYNC, *options, "--dirs", "--from0", "--files-from=-", self.source + "/", self.target + "/", timeout=None, stdin=b"\0".join(names)
-        )  # fmt: skip
+        result = rsync.send(self.host, self.source, self.target, names, limit=self.bandwidth_limit if warm else 0, idle=warm)
         if result.rc == 0:
             return True
         self._fail_on_full_disk(result)
@@ -340,6 +352,10 @@ class Copier:
         raise DrydockError("copy-failed", f"Copying {self.source} to {self.target} failed (rsync rc {result.rc}): {result.words[-500:] or 'no message'}.")
 
     def _fail_on_full_disk(self, result: Result) -> None:
+        attribute = _NOT_TAKEN.search(result.err)
+        if attribute:
+            path, name = os.fsencode(attribute[1]), attribute[2]
+            raise too_big(path, name, len(attributes(self._paths(os.path.relpath(path, os.fsencode(self.target)))[0]).get(name, b"")))
         if "No space left on device" in result.err or "Disk quota exceeded" in result.err:
             raise full_disk(self.source, self.target)
 

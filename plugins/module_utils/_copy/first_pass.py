@@ -12,6 +12,8 @@ Most of such a copy is system calls for small files, during which Python lets ot
 - What the source does not give is missed, and the caller is told; what the target does not take ends it all.
 - A change of owner takes setuid and capabilities away, and an ACL sets the mode: so owner, attributes, mode, times, in this order.
 - Modes, attributes and times of directories come last: what is made below them moves their times, and inherits their default ACL.
+- Flags by which a file cannot be changed come when nobody has to change it any more (file_flags.py). Here they are only noted; the one that a file
+  takes while it is empty, and not later, it gets here.
 """
 
 from __future__ import annotations
@@ -25,6 +27,8 @@ import threading
 import time
 import typing as t
 
+from .._errors import DrydockError
+from .file_flags import NO_COPY_ON_WRITE, Flags, carried, carried_open, give
 from .listing import Entry, Listing, as_entry, attributes
 
 _THREADS = 2
@@ -41,21 +45,31 @@ class _Missed(Exception):
 
 
 def fill(
-    source: str, target: str, now: Listing, limit: int, passed: t.Callable[[int], None], calm: t.Callable[[int], None] = lambda thread: None
+    source: str,
+    target: str,
+    now: Listing,
+    limit: int,
+    passed: t.Callable[[int], None],
+    calm: t.Callable[[int], None] = lambda thread: None,
+    flags: Flags | None = None,
 ) -> set[bytes]:
     """Copy all listed entries; returns the paths whose copy is not what was listed, or is not there.
 
     :param limit: bytes a second, 0 for none.
     :param passed: is told how many bytes have been copied, never by two threads at once.
     :param calm: gets each thread's number when it begins, to lower its priority.
+    :param flags: gets the flags of what has any.
     :raises OSError: the target does not take something.
+    :raises DrydockError: it does not take an extended attribute.
     """
-    return _Filling(os.fsencode(source), os.fsencode(target), now, limit, passed, calm).run()
+    return _Filling(os.fsencode(source), os.fsencode(target), now, limit, passed, calm, {} if flags is None else flags).run()
 
 
 class _Filling:
-    def __init__(self, source: bytes, target: bytes, now: Listing, limit: int, passed: t.Callable[[int], None], calm: t.Callable[[int], None]) -> None:
-        self.source, self.target, self.now, self.limit, self.passed, self.calm = source, target, now, limit, passed, calm
+    def __init__(
+        self, source: bytes, target: bytes, now: Listing, limit: int, passed: t.Callable[[int], None], calm: t.Callable[[int], None], flags: Flags
+    ) -> None:
+        self.source, self.target, self.now, self.limit, self.passed, self.calm, self.flags = source, target, now, limit, passed, calm, flags
         self.began, self.done = time.monotonic(), 0
         self.lock = threading.Lock()
         self.missed: set[bytes] = set()
@@ -69,6 +83,10 @@ class _Filling:
         for path in directories:
             if path != b".":
                 os.mkdir(os.path.join(self.target, path), 0o700)
+            flags = carried(os.path.join(self.source, path))
+            self._note(path, flags)
+            if flags & NO_COPY_ON_WRITE:
+                give(os.path.join(self.target, path), NO_COPY_ON_WRITE)
         self._in_threads(self._inodes())
         for path in reversed(directories):
             self._names([path])
@@ -140,16 +158,23 @@ class _Filling:
             if there.inode != entry.inode or not there.is_a(entry):
                 raise _Missed
             if stat.S_ISREG(entry.mode):
-                self._file(descriptor, copy, entry)
+                self._note(path, carried_open(descriptor))
+                self._file(descriptor, copy, entry, self.flags.get(path, 0))
             else:
                 self._other(descriptor, copy, entry)
             return there == entry
         finally:
             os.close(descriptor)
 
-    def _file(self, descriptor: int, copy: bytes, entry: Entry) -> None:
+    def _note(self, path: bytes, flags: int) -> None:
+        if flags:
+            self.flags[path] = flags
+
+    def _file(self, descriptor: int, copy: bytes, entry: Entry, flags: int) -> None:
         made = os.open(copy, _NEW, 0o600)
         try:
+            if flags & NO_COPY_ON_WRITE:
+                give(copy, NO_COPY_ON_WRITE)
             if entry.blocks * 512 < entry.size:
                 self._sparse(descriptor, made, entry.size)
             else:
@@ -213,7 +238,28 @@ class _Filling:
         with _source():
             found = attributes(of, follow=True)
         for name, value in found.items():
-            os.setxattr(copy, name, value, follow_symlinks=isinstance(copy, int))
+            try:
+                os.setxattr(copy, name, value, follow_symlinks=isinstance(copy, int))
+            except OSError as exc:
+                if exc.errno in (errno.ENOSPC, errno.E2BIG, errno.ERANGE) and not _is_full(self.target):
+                    path = copy if isinstance(copy, bytes) else os.readlink(b"/proc/self/fd/%d" % copy)
+                    raise too_big(path, name, len(value)) from exc
+                raise
+
+
+def _is_full(target: bytes) -> bool:
+    """Whether there is no room for as much as an attribute."""
+    there = os.statvfs(target)
+    return there.f_bavail * there.f_frsize < 2 << 16
+
+
+def too_big(path: bytes, name: str, size: int) -> DrydockError:
+    """What to say of an extended attribute that the target's file system does not take."""
+    return DrydockError(
+        "attribute-too-big",
+        f"The extended attribute {name} has {size:,} bytes, and the file system of {os.fsdecode(path)} does not take as many.",
+        "Choose a target on xfs, or on ext4 made with large attributes (mkfs.ext4 -O ea_inode), or do without that attribute: setfattr -x.",
+    )
 
 
 @contextlib.contextmanager
@@ -225,4 +271,4 @@ def _source() -> t.Iterator[None]:
         raise _Missed from exc
 
 
-__all__ = ("fill",)
+__all__ = ("fill", "too_big")

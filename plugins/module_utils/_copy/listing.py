@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import errno
 import os
@@ -22,6 +23,11 @@ _MOUNTINFO = "/proc/self/mountinfo"
 # Entries of ours directly below a data root: never copied, never deleted as strangers.
 OUR_PREFIX = b".drydock-"
 COPY_MARK = ".drydock-copy"
+# linux/limits.h, the byte behind the end counted.
+_PATH_MAX = 4096
+# What rsync adds to a name while it writes: a dot in front, and a dot and six letters behind.
+_RSYNCS_OWN = 8
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOATIME | os.O_CLOEXEC
 
 
 class Entry(t.NamedTuple):
@@ -119,26 +125,65 @@ def list_tree(root: str) -> Listing:
     top = os.fsencode(root)
     found: Listing = {b".": entry_of(top)}
     device = found[b"."].dev
-    prefix = len(top.rstrip(b"/")) + 1
     mounted = _mounted_below(root)
-    pending = [top]
+    pending = [b""]
     while pending:
-        try:
-            with os.scandir(pending.pop()) as entries:
+        above = pending.pop()
+        prefix = above + b"/" if above else b""
+        with _directory(top, above, found.get(above)) as descriptor:
+            if descriptor is None:
+                continue
+            with os.scandir(descriptor) as entries:
                 for entry in entries:
+                    path = prefix + os.fsencode(entry.name)
+                    if path.startswith(OUR_PREFIX):
+                        continue
                     try:
                         s = entry.stat(follow_symlinks=False)
                     except FileNotFoundError:
                         continue
-                    path = entry.path[prefix:]
-                    if path.startswith(OUR_PREFIX):
-                        continue
                     found[path] = as_entry(s)
                     if stat.S_ISDIR(s.st_mode) and s.st_dev == device and path not in mounted:
-                        pending.append(entry.path)
-        except FileNotFoundError:
-            continue
+                        pending.append(path)
     return found
+
+
+@contextlib.contextmanager
+def _directory(top: bytes, path: bytes, listed: Entry | None) -> t.Iterator[int | None]:
+    """A directory of a tree, opened; None where it is not the one that was listed any more: a link that has taken its place, or the place of one
+    above it, leads out of the tree.
+
+    :param listed: how it was listed; None of the top, which may be reached by a link.
+    :raises DrydockError: its path is longer than the kernel takes one.
+    """
+    where = os.path.join(top, path) if path else top
+    try:
+        descriptor = os.open(where, _DIRECTORY | (os.O_NOFOLLOW if listed else 0))
+    except (FileNotFoundError, NotADirectoryError):
+        yield None
+        return
+    except OSError as exc:
+        # A link in its place, and a path that is too long.
+        if exc.errno == errno.ELOOP:
+            yield None
+            return
+        if exc.errno == errno.ENAMETOOLONG:
+            raise too_long(where) from exc
+        raise
+    try:
+        yield descriptor if listed is None or as_entry(os.fstat(descriptor)).inode == listed.inode else None
+    finally:
+        os.close(descriptor)
+
+
+def too_long(path: bytes) -> DrydockError:
+    """What to say of a path that no copying command can take."""
+    shown = os.fsdecode(path)
+    return DrydockError(
+        "path-too-long",
+        f"{shown[:80]}... has a path of {len(path):,} bytes, and {_PATH_MAX - 1:,} are all that the kernel takes at once.",
+        "Shorten a name in it from within the container that made it (cd there step by step, and mv), or remove what is there, then run again.",
+    )
 
 
 def _mounted_below(root: str) -> set[bytes]:
@@ -157,6 +202,13 @@ def attributes(of: int | bytes, follow: bool = False) -> dict[str, bytes]:
             if exc.errno not in (errno.ENODATA, errno.EOPNOTSUPP):
                 raise
     return found
+
+
+def longest(tree: Listing, root: str) -> bytes | None:
+    """The longest path of a tree below a root, where it is longer than a copying command can take; else None."""
+    path = max(tree, key=len)
+    whole = os.path.join(os.fsencode(root), path)
+    return whole if len(whole) + _RSYNCS_OWN >= _PATH_MAX else None
 
 
 def totals(tree: Listing) -> Totals:
@@ -207,8 +259,10 @@ __all__ = (
     "changed_paths",
     "entry_of",
     "list_tree",
+    "longest",
     "lstat_entry",
     "parse_limit",
     "surplus_paths",
+    "too_long",
     "totals",
 )

@@ -97,8 +97,16 @@ def overlap(one: Address, other: Address) -> bool:
 
 def verifies_clients(settings: t.Mapping[str, t.Any]) -> bool:
     """Whether dockerd with these settings turns away a client without a certificate that its CA signed."""
-    verify = settings.get("tlsverify", settings.get("tls", False))
-    return bool(verify) and bool(settings.get("tlscacert"))
+    return _verifies(settings) and bool(settings.get("tlscacert"))
+
+
+def trusts_any_ca(settings: t.Mapping[str, t.Any]) -> bool:
+    """Whether dockerd with these settings takes a client's certificate of any CA that the host's system trusts, because it was given none of its own."""
+    return _verifies(settings) and not settings.get("tlscacert")
+
+
+def _verifies(settings: t.Mapping[str, t.Any]) -> bool:
+    return bool(settings.get("tlsverify", settings.get("tls", False)))
 
 
 def plain_tcp(addresses: t.Iterable[Address], settings: t.Mapping[str, t.Any]) -> list[Address]:
@@ -163,5 +171,6 @@ __all__ = (
     "parse_addresses",
     "plain_tcp",
     "socket_of",
+    "trusts_any_ca",
     "verifies_clients",
 )

@@ -17,10 +17,31 @@ from .._host.files import changed_at, digest, read
 from .._host.processes import began_at, process_identity
 
 CERTIFICATE_KEYS = ("tlscacert", "tlscert", "tlskey")
+# What dockerd looks for by itself, and the variables that say where, the first one first; else it is .docker in the home of its user.
+_DEFAULTS = {"tlscacert": "ca.pem", "tlscert": "cert.pem", "tlskey": "key.pem"}
+_DIRECTORIES = ("DOCKER_CERT_PATH", "DOCKER_CONFIG")
+ENVIRONMENT = (*_DIRECTORIES, "DOCKER_TLS_VERIFY", "HOME")
 # A certificate may be trusted for itself, whoever signed it (X509_V_FLAG_PARTIAL_CHAIN; Python names it from 3.10 on).
 _PARTIAL_CHAIN = 0x80000
 # How OpenSSL numbers what it finds (x509_vfy.h).
 _NOT_YET_VALID, _EXPIRED, _PURPOSE = 9, 10, 26
+
+
+def default_files(flags: t.Mapping[str, t.Any], settings: t.Mapping[str, t.Any], environment: t.Mapping[str, str]) -> dict[str, str]:
+    """The certificate files that dockerd takes where none are named. Pure.
+
+    It does so where a flag has switched TLS on, and not where daemon.json has; DOCKER_TLS_VERIFY alone does not switch it on, and counts as such a flag
+    where daemon.json does. (moby: daemon/command/options.go; measured with 20.10.24 and 26.1.5, flag by flag and variable by variable.)
+
+    :param settings: what daemon.json says.
+    :param environment: the daemon's.
+    """
+    in_file = settings.get("tls") or "tlsverify" in settings
+    if not (flags.get("tls") or "tlsverify" in flags or (in_file and environment.get("DOCKER_TLS_VERIFY"))):
+        return {}
+    named = next((environment[name] for name in _DIRECTORIES if environment.get(name)), "")
+    directory = named or os.path.join(environment.get("HOME") or os.path.expanduser("~root"), ".docker")
+    return {key: os.path.join(directory, name) for key, name in _DEFAULTS.items()}
 
 
 def certificate_files(settings: t.Mapping[str, t.Any]) -> list[str]:
@@ -144,6 +165,7 @@ def _verify(server: ssl.SSLContext, trusted: str) -> int:
 
 __all__ = (
     "CERTIFICATE_KEYS",
+    "ENVIRONMENT",
     "certificate_faults",
     "certificate_files",
     "certificate_shown",
@@ -151,4 +173,5 @@ __all__ = (
     "certificates_in_force",
     "changed_certificates",
     "checksums",
+    "default_files",
 )

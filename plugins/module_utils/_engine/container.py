@@ -32,6 +32,7 @@ class Container:
     :param tty: its output is one stream, as a terminal shows it.
     :param requires: host paths without which it does not start.
     :param ports: host ports that it publishes, as tcp/8080.
+    :param size_limit: how much it may write, as --storage-opt size= says it; empty for as much as there is.
     :param swarm_task: a swarm made it, and replaces it as it likes.
     """
 
@@ -52,6 +53,7 @@ class Container:
     swarm_task: bool = False
     requires: t.Tuple[str, ...] = ()
     ports: t.Tuple[str, ...] = ()
+    size_limit: str = ""
 
     @property
     def alive(self) -> bool:
@@ -102,6 +104,7 @@ def to_container(raw: t.Mapping[str, t.Any]) -> Container:
         swarm_task=_TASK in (raw["Config"].get("Labels") or {}),
         requires=tuple(_required(config)),
         ports=tuple(_ports(raw)),
+        size_limit=(config.get("StorageOpt") or {}).get("size", ""),
     )
 
 

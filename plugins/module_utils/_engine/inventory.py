@@ -48,8 +48,8 @@ class Inventory:
         data = dataclasses.asdict(self)
         data["swarm_tasks"] = [key for key, one in data["containers"].items() if one.pop("swarm_task")]
         for one in data["containers"].values():
-            # What they need is looked at before the stop only.
-            del one["requires"], one["ports"]
+            # What they need, and what is theirs, is looked at before the stop only.
+            del one["requires"], one["ports"], one["size_limit"]
         return data
 
     @classmethod

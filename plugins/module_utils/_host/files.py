@@ -22,8 +22,8 @@ from .libc import call
 
 # fallocate(2): the size that the file shows stays.
 _KEEP_SIZE = 1
-# ioctl_fs(2): FS_IOC_GETFLAGS.
-_GET_FLAGS = 0x80086601
+# linux/fs.h: FS_IOC_GETFLAGS and FS_IOC_SETFLAGS (ioctl_iflags(2)).
+_GET_FLAGS, _SET_FLAGS = 0x80086601, 0x40086602
 
 
 def _no_room() -> bool:
@@ -282,15 +282,31 @@ def changed_at(path: str) -> float:
         return float("inf")
 
 
-def flags_of(path: str) -> int:
-    """The flags of a file or directory (chattr(1), ioctl_fs(2)); 0 where its file system has none, or it is not there."""
+def flags_of(path: str | bytes) -> int:
+    """The flags of a file or directory (chattr(1)); 0 where its file system has none, or it is not there."""
     with contextlib.suppress(OSError):
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
         try:
-            return int(struct.unpack_from("=L", fcntl.ioctl(fd, _GET_FLAGS, bytes(8)))[0])
+            return flags_of_open(fd)
         finally:
             os.close(fd)
     return 0
+
+
+def flags_of_open(fd: int) -> int:
+    """The flags of what is open; 0 where its file system has none."""
+    try:
+        return int(struct.unpack_from("=L", fcntl.ioctl(fd, _GET_FLAGS, bytes(8)))[0])
+    except OSError:
+        return 0
+
+
+def set_flags(fd: int, flags: int) -> None:
+    """Give what is open these flags, and no others.
+
+    :raises OSError: its file system does not take them.
+    """
+    fcntl.ioctl(fd, _SET_FLAGS, struct.pack("=Q", flags))
 
 
 def inode_of(path: str) -> tuple[int, int]:
@@ -307,6 +323,7 @@ __all__ = (
     "changed_at",
     "digest",
     "flags_of",
+    "flags_of_open",
     "inode_of",
     "make_directories",
     "making_room",
@@ -316,6 +333,7 @@ __all__ = (
     "remove_tree",
     "reserve",
     "retry_when_full",
+    "set_flags",
     "stage",
     "sync_directory",
     "unfinished",

@@ -67,7 +67,8 @@ def _driver(state: State, _settings: t.Mapping[str, t.Any]) -> Verdict:
 
 
 def _tls(state: State, settings: t.Mapping[str, t.Any]) -> Verdict:
-    plain = [one.text for one in plain_tcp(state.addresses, settings)]
+    believed = {one.text: True for one in plain_tcp(state.addresses, settings)}
+    plain = [one.text for one in state.addresses if one.scheme == "tcp" and state.lets_in.get(one.text, believed.get(one.text, False))]
     if plain:
         return FAIL, f"{', '.join(plain)} verifies no client certificates"
     return PASS, "clients are verified on each tcp address" if any(one.scheme == "tcp" for one in state.addresses) else "there is no tcp address"

@@ -65,14 +65,15 @@ def of(pid: int) -> list[str]:
     return sorted({known[inode] for inode in sockets(pid) if inode in known})
 
 
-def describe(state: State, listening: t.Iterable[str]) -> list[dict[str, str]]:
-    """What each address is for, as C(address) and C(purpose): V(api), V(metrics), V(swarm), or V(unknown) tcp. Pure.
+def describe(state: State, listening: t.Iterable[str]) -> list[dict[str, t.Any]]:
+    """What each address is for, as C(address) and C(purpose): V(api), V(metrics), V(swarm), or V(unknown) tcp; of tcp with C(open). Pure.
 
     dockerd has more unix sockets than that of its API, for nobody but itself: they are left out.
     """
     wanted = [*state.addresses, *_from_systemd(state)]
     metrics = known_addresses([f"tcp://{state.in_force['metrics-addr']}"] if state.in_force.get("metrics-addr") else [])
-    found = []
+    answers = {one: state.lets_in[one.text] for one in known_addresses(state.lets_in)}
+    found: list[dict[str, t.Any]] = []
     for one in known_addresses(listening):
         if any(_same(one, other) for other in wanted):
             found.append({"address": one.text, "purpose": "api"})
@@ -80,6 +81,8 @@ def describe(state: State, listening: t.Iterable[str]) -> list[dict[str, str]]:
             swarm = one.port in _SWARM_PORTS and (state.info.get("Swarm") or {}).get("LocalNodeState") == "active"
             purpose = "metrics" if any(_same(one, other) for other in metrics) else "swarm" if swarm else "unknown"
             found.append({"address": one.text, "purpose": purpose})
+        if one.scheme == "tcp":
+            found[-1]["open"] = next((answer for other, answer in answers.items() if _same(one, other)), None)
     return found
 
 

@@ -13,10 +13,11 @@ import os
 import re
 import typing as t
 
+from .._endpoint.stranger import ask_all
 from .._engine import daemon_json, options
-from .._engine.addresses import DEFAULT_HOST, Address, listen_addresses, socket_of
+from .._engine.addresses import DEFAULT_HOST, Address, as_address, known_addresses, listen_addresses, socket_of
 from .._engine.api import Engine
-from .._engine.certificates import certificates_in_force, changed_certificates, checksums
+from .._engine.certificates import ENVIRONMENT, certificates_in_force, changed_certificates, checksums, default_files
 from .._engine.daemon_json import Owners
 from .._engine.inventory import Inventory, take_inventory
 from .._engine.on_disk import uses_containerd_store
@@ -24,7 +25,7 @@ from .._errors import DrydockError
 from .._host import files
 from .._host.host import Host
 from .._host.mounts import Mount, parse_mountinfo
-from .._host.processes import began_at, command_line, process_identity
+from .._host.processes import began_at, command_line, environment_of, process_identity
 from .._service import unit_file
 from .._service.containerd import CONTAINERD_DATABASE, Containerd, observe_containerd
 from .._service.detect import service_of
@@ -41,7 +42,8 @@ DEFAULT_DATA_ROOT = "/var/lib/docker"
 class State:
     """Everything that planning needs to know.
 
-    :param device_volumes: the volumes that dockerd itself mounts.
+    :param device_volumes: the volumes that dockerd itself mounts, and
+    :param sized_volumes: those that it keeps to a size.
     :param certificates: the certificate files as the running process has read them, a checksum each, and
     :param certificates_now: as they are now.
     :param newer: files of others that were changed after the daemon's process began, and
@@ -51,6 +53,8 @@ class State:
     :param socket_unit: the unit.
     :param other_sockets: on what systemd listens for the daemon besides, by the unit that does so.
     :param left_by_us: daemon.json is as our last run left it.
+    :param environment: the variables of the running daemon that say something of TLS.
+    :param lets_in: whether somebody without a certificate is let in, by tcp address, of systemd's sockets too, as the socket answers.
     :param down: the containers that an earlier change left down.
     :param config_file: daemon.json, wherever the daemon reads it at its next start.
     :param process: of the running daemon, what no other process is mistaken for; empty when it is down.
@@ -90,6 +94,9 @@ class State:
     certificates_now: t.Dict[str, str] = dataclasses.field(default_factory=dict)
     default_root_unused: bool = False
     containerd_root_unused: bool = False
+    sized_volumes: t.FrozenSet[str] = frozenset()
+    environment: t.Dict[str, str] = dataclasses.field(default_factory=dict)
+    lets_in: t.Dict[str, bool] = dataclasses.field(default_factory=dict)
 
     @property
     def version(self) -> options.Version:
@@ -103,8 +110,8 @@ class State:
 
     @property
     def in_force(self) -> dict[str, t.Any]:
-        """The running daemon's flags and file together."""
-        return {**self.file_in_force, **self.running_flags}
+        """The running daemon's flags and file together, and the certificates that it takes by itself."""
+        return {**default_files(self.running_flags, self.file_in_force, self.environment), **self.file_in_force, **self.running_flags}
 
     @functools.cached_property
     def addresses(self) -> list[Address]:
@@ -142,7 +149,10 @@ class State:
 
     def effective(self, settings: t.Mapping[str, t.Any], drop_ins: t.Mapping[str, str]) -> dict[str, t.Any]:
         """What dockerd would get with this file and these drop-ins of ours."""
-        return {**settings, **_flags(self.unit.effective(drop_ins)[1:])}
+        flags = _flags(self.unit.effective(drop_ins)[1:])
+        # (Of the home of its user a unit says nothing.)
+        environment = {**{name: value for name, value in self.environment.items() if name == "HOME"}, **self.unit.environment}
+        return {**default_files(flags, settings, environment), **settings, **flags}
 
     @property
     def pending(self) -> bool:
@@ -229,12 +239,14 @@ def observe(host: Host) -> State:
     pid = service.main_pid()
     process = process_identity(pid) if pid else ""
     flags: dict[str, t.Any] = running_flags(pid) if pid else {}
-    in_force = {**verified_settings(notes.verified, process, settings), **flags}
+    environment = {name: value for name, value in environment_of(pid).items() if name in ENVIRONMENT} if pid else {}
+    from_file = verified_settings(notes.verified, process, settings)
+    in_force = {**default_files(flags, from_file, environment), **from_file, **flags}
     systemd_socket = service.socket_path()
     socket = socket_of(listen_addresses(in_force), systemd_socket) if pid else None
     info: dict[str, t.Any] = {}
     inventory = Inventory({}, {}, (), {})
-    device_volumes: frozenset[str] = frozenset()
+    volumes: dict[str, dict[str, str]] = {}
     if pid and not socket:
         raise DrydockError(
             "no-unix-socket", "The running daemon has no unix socket, so it cannot be changed safely.", "Add fd:// to its listen addresses and restart it."
@@ -244,12 +256,16 @@ def observe(host: Host) -> State:
         info = engine.get("/info")
         version = info["ServerVersion"]
         inventory = take_inventory(engine)
-        device_volumes = frozenset(one["Name"] for one in engine.get("/volumes").get("Volumes") or [] if (one.get("Options") or {}).get("device"))
+        volumes = {one["Name"]: one.get("Options") or {} for one in engine.get("/volumes").get("Volumes") or []}
     else:
         match = re.search(r"version ([^,\s]+)", host.must(unit.effective(unit.ours)[0], "--version").out)
         version = match[1] if match else ""
     watched = [config_file, *unit.texts]
     digests = {config_file: files.digest(config_file), **unit.digests}
+    socket_unit = service.read_if_there(SOCKET, _names_in(names, SOCKET)) if systemd_socket else None
+    other_sockets = service.other_sockets()
+    listens = socket_unit.values("Socket", "ListenStream", socket_unit.ours) if socket_unit else []
+    listens += [one for many in other_sockets.values() for one in many]
     containerd = observe_containerd(host, service, _names_in(names, CONTAINERD))
     return State(
         engine_version=version,
@@ -262,7 +278,7 @@ def observe(host: Host) -> State:
         marker=notes.marker,
         info=info,
         inventory=inventory,
-        device_volumes=device_volumes,
+        device_volumes=frozenset(name for name, given in volumes.items() if given.get("device")),
         mounts=parse_mountinfo(files.read(host.places.mountinfo) or ""),
         fstab=files.read(host.places.fstab) or "",
         socket=socket,
@@ -275,14 +291,17 @@ def observe(host: Host) -> State:
         newer=_newer(pid, notes.verified.get("process") == process, config_file, watched),
         rewritten=tuple(sorted(path for path in {*watched, *notes.files} if notes.files and files.digest(path) != notes.files.get(path, ""))),
         digests=digests,
-        socket_unit=service.read_if_there(SOCKET, _names_in(names, SOCKET)) if systemd_socket else None,
+        socket_unit=socket_unit,
         process=process,
         config_file=config_file,
-        other_sockets=service.other_sockets(),
+        other_sockets=other_sockets,
+        environment=environment,
+        lets_in=ask_all([*listen_addresses(in_force), *known_addresses(map(as_address, listens))]) if pid else {},
         left_by_us=notes.files.get(config_file) == digests[config_file],
         down=still_down(load_down(host), inventory),
         certificates_now=checksums(in_force) if pid else {},
         default_root_unused=not pid and _is_unused(DEFAULT_DATA_ROOT),
+        sized_volumes=frozenset(name for name, given in volumes.items() if re.search(r"(^|,)size=", given.get("o", "")) and not given.get("device")),
         containerd_root_unused=containerd is not None and not os.path.exists(os.path.join(containerd.root, CONTAINERD_DATABASE)),
     )
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import typing as t
 
-from .._engine.addresses import Address, as_address, known_addresses, overlap, plain_tcp, verifies_clients
+from .._engine.addresses import Address, as_address, known_addresses, overlap, trusts_any_ca, verifies_clients
 from .._engine.binding import listen_on
 from .._engine.certificates import certificate_faults, certificate_files
 from .._errors import DrydockError
@@ -29,7 +29,7 @@ def socket_findings(host: Host, state: State, plan: Plan, request: Request) -> t
     if path != plan.before.systemd_socket and (request.restart == "never" or not state.pid):
         sentence = f"docker.socket cannot listen on {path} without a restart of a running daemon."
         yield Finding("socket-restart", ERROR, sentence, "Leave out restart: never." if state.pid else f"Start it first: {service_of(host).start_command}.")
-    if verifies_clients(plan.after.settings) or any(ask.allow_insecure for ask in plan.owners.values()):
+    if any(ask.allow_insecure for ask in plan.owners.values()):
         return
     texts = state.socket_unit.texts if state.socket_unit else {}
     listens = [(file, value) for file, text in texts.items() for value in unit_file.values([text], "Socket", "ListenStream")]
@@ -40,6 +40,8 @@ def socket_findings(host: Host, state: State, plan: Plan, request: Request) -> t
         told += [(unit, value, hint) for value in values if not value.startswith("@")]
     for who, value, hint in told:
         for address in known_addresses([as_address(value)]):
+            if not is_open(address, state, plan):
+                continue
             if address.scheme == "tcp" and address.loopback:
                 sentence = f"{who} lets systemd listen on {value} for the daemon, which is open to every user of this host: whoever reaches it is root."
                 yield Finding("plain-loopback", WARNING, sentence, hint)
@@ -52,8 +54,13 @@ def address_findings(state: State, plan: Plan, check_mode: bool) -> t.Iterator[F
     for exc in plan.after.refused_addresses:
         yield Finding(exc.id, ERROR, exc.sentence, exc.hint)
     allowed = any(ask.allow_insecure for ask in plan.owners.values())
-    for address in plain_tcp(plan.after.addresses, plan.after.settings):
-        if address.loopback:
+    for address in (one for one in plan.after.addresses if one.scheme == "tcp"):
+        if trusts_any_ca(plan.after.settings) and not allowed:
+            sentence = f"{address.text} would let in whoever has a certificate of any CA that the system of this host trusts: there is no tlscacert."
+            yield Finding("open-api", ERROR, sentence, "Set tlscacert to the CA that signs your clients' certificates.")
+        elif not is_open(address, state, plan):
+            continue
+        elif address.loopback:
             yield Finding(
                 "plain-loopback", WARNING, f"{address.text} is open to every user of this host: whoever reaches it is root.", "Set up TLS to close it."
             )
@@ -84,6 +91,14 @@ def address_findings(state: State, plan: Plan, check_mode: bool) -> t.Iterator[F
     for address in plan.after.addresses:
         if address.scheme == "tcp" and address.text not in [one.text for one in before]:
             yield from _bind_finding(address, any(overlap(address, one) for one in before))
+
+
+def is_open(address: Address, state: State, plan: Plan) -> bool:
+    """Whether a tcp address will let in whoever reaches it. Where nothing changes by which that is decided, the socket itself has said so."""
+    decided = ("tls", "tlsverify", "tlscacert")
+    if address.text in state.lets_in and all(plan.before.settings.get(key) == plan.after.settings.get(key) for key in decided):
+        return state.lets_in[address.text]
+    return not verifies_clients(plan.after.settings)
 
 
 def _certificate_findings(state: State, plan: Plan) -> t.Iterator[Finding]:

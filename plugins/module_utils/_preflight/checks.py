@@ -67,7 +67,7 @@ def preflight(
     if moves and not any(one.severity == ERROR for one in findings):
         findings += list(move_findings(host, state, moves, request))
         if not any(one.severity == ERROR for one in findings):
-            forecast, space = space_findings(host, moves)
+            forecast, space = space_findings(host, state, plan, moves)
             findings += space
     if steps_of(plan):
         findings += list(room_findings(host))

@@ -15,9 +15,11 @@ from .._copy.listing import Totals, list_tree, totals
 from .._errors import format_bytes
 from .._host.host import Host
 from .._host.mounts import nearest_directory
-from .._plan.plan import Move
+from .._observe.state import State
+from .._plan.plan import Move, Plan
 from .._service.detect import service_of
 from .._transaction.journal import JOURNAL_ROOM
+from .file_system import file_system_findings
 from .finding import ERROR, Finding, Forecast
 
 _MARGIN_BYTES, _MARGIN_SHARE = 64 << 20, 0.05
@@ -32,17 +34,19 @@ def room_findings(host: Host) -> t.Iterator[Finding]:
         yield Finding("no-journal-space", ERROR, sentence, "Free that much and run again.")
 
 
-def space_findings(host: Host, moves: t.Sequence[Move]) -> tuple[Forecast, list[Finding]]:
-    """The forecast of all moves, and whether each file system has the room for all that goes there."""
+def space_findings(host: Host, state: State, plan: Plan, moves: t.Sequence[Move]) -> tuple[Forecast, list[Finding]]:
+    """The forecast of all moves, and whether each file system takes all that goes there and has the room for it."""
     restart = service_of(host).last_restart_seconds()
     whole, left = Totals(0, 0), Totals(0, 0)
     needs: dict[int, tuple[str, Totals]] = {}
+    findings: list[Finding] = []
     for move in moves:
         now = list_tree(move.source)
         tree = totals(now)
         whole += tree
         if move.rename:
             continue
+        findings += file_system_findings(host, state, plan, move, now)
         kept = trust_index.load(move.source, move.target)
         trusted = kept[1] if kept else {}
         left += totals({path: one for path, one in now.items() if trusted.get(path) != one})
@@ -53,7 +57,7 @@ def space_findings(host: Host, moves: t.Sequence[Move]) -> tuple[Forecast, list[
         device = os.stat(_directory_for(move.target)).st_dev
         targets, before = needs.get(device, ("", Totals(0, 0)))
         needs[device] = (f"{targets} and {move.target}" if targets else move.target, before + need)
-    findings = [finding for targets, need in needs.values() for finding in _room_for(targets, need)]
+    findings += [finding for targets, need in needs.values() for finding in _room_for(targets, need)]
     return Forecast(whole.bytes, whole.files, left.bytes, left.files, restart), findings
 
 

@@ -131,6 +131,8 @@ def final_copy(context: Context, move: Move, copier: Copier) -> None:
     context.host.say(f"final copy of the {move.what}: {format_bytes(sent.bytes)} in {sent.files:,} files")
     context.outcome.remarks += rewrite_paths(move, move.target)
     mark(move, move.target)
+    for path, letters in copier.give_flags().items():
+        context.outcome.remarks.append(f"{path} does not have the flags {letters} of the original, because its file system does not take them.")
     copier.sync(move.target)
 
 

@@ -11,8 +11,9 @@ import functools
 import os
 import typing as t
 
+from ..._endpoint.stranger import lets_in
 from ..._engine import options
-from ..._engine.addresses import Address
+from ..._engine.addresses import Address, verifies_clients
 from ..._engine.api import Engine
 from ..._engine.certificates import certificate_shown, certificate_to_show
 from ..._engine.events import events_between, taken
@@ -88,6 +89,8 @@ def prove(context: Context, side: DaemonConfig, compare: bool = True) -> None:
     for address in side.addresses:
         if address.scheme == "tcp":
             _check_tcp(address, certificate_to_show(side.settings))
+            if side is plan.after and verifies_clients(side.settings) and lets_in(address):
+                raise DrydockError("not-proved", f"The daemon runs, but lets in on {address.text} whoever has no certificate.")
 
 
 def _compare(context: Context, side: DaemonConfig, engine: Engine, in_containerd: bool) -> None:

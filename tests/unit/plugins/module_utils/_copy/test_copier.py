@@ -588,7 +588,8 @@ def test_only_warm_passes_are_kept_slow(answering):
         copier.final_pass()
     warm, final = (command for command in commands if "rsync" in command)
     assert "--bwlimit=50" in warm
-    assert final[0] == "rsync"
+    assert "nice" in warm
+    assert "nice" not in final
     assert not any(word.startswith("--bwlimit") for word in final)
 
 
@@ -668,6 +669,53 @@ def test_parse_limit(text, limit):
 def test_parse_limit_takes_no_guess(text):
     with pytest.raises(DrydockError, match="is not a number of bytes"):
         parse_limit(text)
+
+
+def test_a_directory_that_becomes_a_link_is_not_listed_by_what_it_leads_to(tmp_path, monkeypatch):
+    """A container does that to its own volume, at the moment between the look and the opening."""
+    source, host_files = tmp_path / "source", tmp_path / "etc"
+    for path in (source / "d" / "e", host_files / "e"):
+        path.mkdir(parents=True)
+    (host_files / "shadow").write_text("secret")
+    (host_files / "e" / "key").write_text("secret")
+    real = os.open
+    for swapped, within in (("d", "d"), ("d/e", "d")):
+
+        def opening(path, *arguments, swapped=swapped, within=within, **more):
+            if path == os.fsencode(source / swapped) and not os.path.islink(source / within):
+                (source / within).rename(tmp_path / "away")
+                (source / within).symlink_to(host_files)
+            return real(path, *arguments, **more)
+
+        monkeypatch.setattr(os, "open", opening)
+        found = listing.list_tree(str(source))
+        monkeypatch.setattr(os, "open", real)
+        assert sorted(found) == ([b".", b"d"] if swapped == "d" else [b".", b"d", b"d/e"])
+        (source / "d").unlink()
+        (tmp_path / "away").rename(source / "d")
+
+
+@pytest.mark.runs_commands
+def test_a_path_that_is_longer_than_the_kernel_takes_is_named(tmp_path):
+    (tmp_path / "top").mkdir()
+    deep = os.open(tmp_path / "top", os.O_RDONLY)
+    for _level in range(20):
+        os.mkdir("x" * 250, dir_fd=deep)
+        below = os.open("x" * 250, os.O_RDONLY, dir_fd=deep)
+        os.close(deep)
+        deep = below
+    os.close(deep)
+    with pytest.raises(DrydockError, match=r"has a path of 4,\d{3} bytes") as caught:
+        list_tree(str(tmp_path / "top"))
+    assert caught.value.id == "path-too-long"
+    # What pytest removes, it removes by whole paths.
+    subprocess.run(["rm", "-r", str(tmp_path / "top")], check=True)
+
+
+def test_the_longest_path_is_judged_by_where_it_will_be():
+    tree = {b".": entry(1), b"a" * 4000: entry(2)}
+    assert listing.longest(tree, "/short") is None
+    assert listing.longest(tree, "/" + "l" * 90) == b"/" + b"l" * 90 + b"/" + b"a" * 4000
 
 
 def test_what_is_bound_below_from_its_own_file_system_is_not_listed(tmp_path, monkeypatch):

@@ -85,7 +85,7 @@ def test_all_names_are_one_inode_whichever_of_them_is_left(source: pathlib.Path,
     for name in ("fifo", "dir/f3"):
         for number in range(3):
             os.link(source / name, source / f"{name}-{number}")
-    first = {inode[0] for inode in first_pass._Filling(b"", b"", list_tree(str(source)), 0, print, print)._inodes() if len(inode) > 1}
+    first = {inode[0] for inode in first_pass._Filling(b"", b"", list_tree(str(source)), 0, print, print, {})._inodes() if len(inode) > 1}
     assert len(first) == 2
     missed = fill(source, target, between=lambda: [os.unlink(os.path.join(os.fsencode(source), path)) for path in first])
     links = {path for path in list_tree(str(source)).keys() | first if b"fifo" in path or b"f3" in path}
@@ -208,7 +208,7 @@ def test_the_first_copy_lets_others_go_first_and_tells_of_itself(source: pathlib
 
     def looking(*arguments: t.Any) -> set[bytes]:
         arguments[4](1)
-        return first_pass.fill(*arguments[:4], look, arguments[5])
+        return first_pass.fill(*arguments[:4], look, *arguments[5:])
 
     monkeypatch.setattr(copier, "_TELL_SECONDS", 0)
     copier.Copier(host.Host(say=said.append), str(source), str(target), fill=looking).warm_pass()

@@ -74,6 +74,36 @@ def test_directory_that_is_away_while_rsync_starts_leaves_no_stale_copy(copier: 
 
 
 @pytest.mark.runs_commands
+@pytest.mark.parametrize("leads", ["/", "../../../../../../../../.."])
+def test_a_directory_that_becomes_a_link_brings_no_file_of_the_host(copier: copier_module.Copier, meddler: Meddler, tmp_path: pathlib.Path, leads: str) -> None:
+    """rsync opens by names what it has seen before: the link has to lead it to nothing but the tree itself."""
+    home, away, secret = tmp_path / "source" / "d", tmp_path / "away", tmp_path / "host"
+    inside = str(secret).lstrip("/")
+    write(home / "f", "AAAA")
+    copier.warm_pass()
+    (home / inside).mkdir(parents=True)
+    secret.mkdir()
+    for path in (home / inside / "key", secret / "key"):
+        path.write_text(str(path))
+    arrived: list[pathlib.Path] = []
+
+    def swap() -> None:
+        home.rename(away)
+        home.symlink_to(leads)
+
+    def look() -> None:
+        arrived.extend(one for one in (tmp_path / "target").rglob("key") if one.read_text() == str(secret / "key"))
+        home.unlink()
+        away.rename(home)
+
+    meddler.before["rsync"], meddler.after["rsync"] = swap, look
+    copier.warm_pass()
+    assert arrived == []
+    copier.final_pass()
+    assert (tmp_path / "target" / "d" / inside / "key").read_text() == str(home / inside / "key")
+
+
+@pytest.mark.runs_commands
 def test_store_through_a_mapping_during_a_long_sync_arrives(copier: copier_module.Copier, meddler: Meddler, tmp_path: pathlib.Path) -> None:
     path = tmp_path / "source" / "d" / "f"
     path.write_bytes(bytes(4096))

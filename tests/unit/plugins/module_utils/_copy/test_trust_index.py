@@ -16,6 +16,7 @@ from ansible_collections.drydock.dockerd.plugins.module_utils._copy.listing impo
 from ansible_collections.drydock.dockerd.plugins.module_utils._host import host, processes
 
 TRUSTED = {b".": Entry(*range(11)), b"a/b": Entry(*range(-11, 0)), b"not UTF-8: \xff\n": Entry(*range(1 << 40, (1 << 40) + 11))}
+FLAGS = {b"a/b": 0x10}
 LOOKED = Moment(1_700_000_000.25, 12.5)
 
 
@@ -32,12 +33,12 @@ def boot(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib.Pat
 def target(tmp_path: pathlib.Path, boot: pathlib.Path) -> str:
     """A target with the index of a copy of /source."""
     (tmp_path / "target").mkdir()
-    trust_index.save("/source", str(tmp_path / "target"), TRUSTED, LOOKED)
+    trust_index.save("/source", str(tmp_path / "target"), TRUSTED, FLAGS, LOOKED)
     return str(tmp_path / "target")
 
 
 def test_an_index_comes_back(target: str) -> None:
-    assert trust_index.load("/source", target) == (LOOKED, TRUSTED)
+    assert trust_index.load("/source", target) == (LOOKED, TRUSTED, FLAGS)
     assert os.listdir(target) == [trust_index.NAME]
     trust_index.remove(target)
     assert trust_index.load("/source", target) is None

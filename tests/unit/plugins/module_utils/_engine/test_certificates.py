@@ -16,6 +16,7 @@ from ansible_collections.drydock.dockerd.plugins.module_utils._engine.certificat
     certificates_in_force,
     changed_certificates,
     checksums,
+    default_files,
 )
 from ansible_collections.drydock.dockerd.plugins.module_utils._host import files
 from ansible_collections.drydock.dockerd.plugins.module_utils._host.processes import began_at, process_identity
@@ -121,3 +122,23 @@ def test_a_file_that_is_gone_is_changed(ca, server):
 def test_when_a_process_began(tmp_path):
     (tmp_path / "now").touch()
     assert time.time() - 3600 * 24 < began_at(os.getpid()) < os.stat(tmp_path / "now").st_ctime
+
+
+# Flags, daemon.json, environment; and where dockerd takes the CA from then, as 20.10.24 and 26.1.5 did.
+DEFAULTS = {
+    "no TLS": ({}, {}, {"DOCKER_CERT_PATH": "/certs"}, ""),
+    "a variable alone": ({}, {}, {"DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": "/certs"}, ""),
+    "daemon.json alone": ({}, {"tls": True}, {"DOCKER_CERT_PATH": "/certs"}, ""),
+    "a variable beside daemon.json": ({}, {"tls": True}, {"DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": "/certs"}, "/certs/ca.pem"),
+    "the flag of TLS": ({"tls": True}, {}, {"HOME": "/home/one"}, "/home/one/.docker/ca.pem"),
+    "the flag of TLS, switched off": ({"tls": False}, {}, {"HOME": "/home/one"}, ""),
+    "the flag of verification": ({"tlsverify": True}, {}, {"DOCKER_CONFIG": "/config", "HOME": "/home/one"}, "/config/ca.pem"),
+    "the flag of verification, switched off": ({"tlsverify": False}, {}, {"DOCKER_CERT_PATH": "/certs", "DOCKER_CONFIG": "/config"}, "/certs/ca.pem"),
+}
+
+
+@pytest.mark.parametrize(("flags", "settings", "environment", "ca"), DEFAULTS.values(), ids=DEFAULTS)
+def test_what_dockerd_takes_where_no_files_are_named(flags, settings, environment, ca):
+    found = default_files(flags, settings, environment)
+    assert found.get("tlscacert", "") == ca
+    assert set(found) in (set(), set(CERTIFICATE_KEYS))

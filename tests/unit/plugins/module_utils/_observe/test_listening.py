@@ -69,8 +69,15 @@ PURPOSES = {
 def test_a_socket_is_told_with_its_purpose(make_state, told, listens, purpose):
     unit = Unit("docker.socket", {"docker.socket": "[Socket]\nListenStream=%t/docker.sock\nListenStream=4243\n"}, {}, {})
     state = make_state(told, running_flags={}, socket_unit=unit, info={"Swarm": {"LocalNodeState": "active"}})
-    assert listening.describe(state, [listens]) == ([{"address": listens, "purpose": purpose}] if purpose else [])
+    asked = {"open": None} if listens.startswith("tcp") else {}
+    assert listening.describe(state, [listens]) == ([{"address": listens, "purpose": purpose, **asked}] if purpose else [])
 
 
 def test_a_swarms_port_is_nobodys_without_a_swarm(make_state):
-    assert listening.describe(make_state(), ["tcp://[::]:2377"]) == [{"address": "tcp://[::]:2377", "purpose": "unknown"}]
+    assert listening.describe(make_state(), ["tcp://[::]:2377"]) == [{"address": "tcp://[::]:2377", "purpose": "unknown", "open": None}]
+
+
+@pytest.mark.parametrize("answer", [True, False])
+def test_what_an_address_answered_is_told_by_whatever_name_it_was_asked(make_state, answer):
+    state = make_state({"hosts": ["tcp://0.0.0.0:2376"]}, running_flags={}, lets_in={"tcp://0.0.0.0:2376": answer})
+    assert listening.describe(state, ["tcp://[::]:2376"]) == [{"address": "tcp://[::]:2376", "purpose": "api", "open": answer}]

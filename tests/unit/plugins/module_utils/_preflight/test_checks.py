@@ -364,7 +364,7 @@ def test_the_forecast_of_a_prepared_move_leaves_out_what_its_copy_has(host, on_r
     os.makedirs(root.target)
     pathlib.Path(root.target, COPY_MARK).touch()
     there = list_tree(root.path)
-    trust_index.save(root.path, root.target, {path: one for path, one in there.items() if path != b"."}, Moment(0.0, 0.0))
+    trust_index.save(root.path, root.target, {path: one for path, one in there.items() if path != b"."}, {}, Moment(0.0, 0.0))
     state, request = on_root(), Request(path=root.target)
     plan, _problems = planned(host, state, request)
     _findings, forecast = preflight(host, state, plan, dataclasses.replace(request, path=None), [], True)

@@ -17,10 +17,12 @@ from ansible_collections.drydock.dockerd.plugins.module_utils._errors import Dry
 from ansible_collections.drydock.dockerd.plugins.module_utils._host.mounts import Mount, is_mount_point
 from ansible_collections.drydock.dockerd.plugins.module_utils._observe import down as down_module
 from ansible_collections.drydock.dockerd.plugins.module_utils._observe.down import Down, load_down, note_down, still_down
+from ansible_collections.drydock.dockerd.plugins.module_utils._plan.plan import Move
 from ansible_collections.drydock.dockerd.plugins.module_utils._plan.planner import make_plan
 from ansible_collections.drydock.dockerd.plugins.module_utils._plan.request import Request
 from ansible_collections.drydock.dockerd.plugins.module_utils._preflight import writable
 from ansible_collections.drydock.dockerd.plugins.module_utils._preflight.checks import preflight
+from ansible_collections.drydock.dockerd.plugins.module_utils._preflight.file_system import file_system_findings
 from ansible_collections.drydock.dockerd.plugins.module_utils._preflight.finding import ERROR, WARNING
 from ansible_collections.drydock.dockerd.plugins.module_utils._preflight.writable import keeper_findings
 from ansible_collections.drydock.dockerd.plugins.module_utils._service.launched import Launched
@@ -317,3 +319,106 @@ def test_one_place_by_two_names_is_no_other_root(check, make_state, tmp_path, mo
     assert check(state)["root-pending"].severity == ERROR
     monkeypatch.setattr(os.path, "samefile", lambda one, other: {one, other} == {str(tmp_path / "root"), str(tmp_path / "bound")})
     assert "root-pending" not in check(state)
+
+
+OPEN = "tcp://10.0.0.5:2376"
+VERIFIED = {"hosts": [OPEN], "tlsverify": True, "tlscacert": "/certs/ca.pem"}
+
+
+@pytest.fixture
+def listening(make_state, make_unit):
+    """A daemon that listens where daemon.json says."""
+
+    def make(settings, **answers):
+        return make_state(settings, unit=make_unit("[Service]\nExecStart=/usr/sbin/dockerd\n"), running_flags={}, **answers)
+
+    return make
+
+
+def test_what_a_socket_has_said_goes_before_what_is_written(check, listening):
+    """Both ways: an address that everybody takes for safe and is not, and one that looks open and turns strangers away."""
+    assert check(listening(VERIFIED, lets_in={OPEN: True}))["open-api"].severity == ERROR
+    assert "open-api" not in check(listening({"hosts": [OPEN]}, lets_in={OPEN: False}))
+    assert check(listening({"hosts": [OPEN]}))["open-api"].severity == ERROR
+
+
+def test_what_a_socket_has_said_is_no_answer_for_what_will_be(check, listening):
+    """A change of what decides it is judged by what is asked for."""
+    change = Ask("listen", {"hosts": [OPEN], "tls": False})
+    state = listening({"hosts": [OPEN], "tls": True}, lets_in={OPEN: False})
+    assert check(dataclasses.replace(state, owners={"listen": Ask("listen", {"hosts": [OPEN], "tls": True})}), change)["open-api"].severity == ERROR
+
+
+def test_a_ca_of_anybody_is_no_protection(check, listening):
+    found = check(listening({"hosts": [OPEN], "tls": True, "tlscert": os.devnull, "tlskey": os.devnull}, lets_in={OPEN: False}))
+    assert "any CA that the system of this host trusts" in found["open-api"].sentence
+
+
+def test_certificates_that_dockerd_takes_by_itself_close_an_address(check, make_state, make_unit):
+    unit = make_unit(f"[Service]\nExecStart=/usr/sbin/dockerd -H {OPEN} --tlsverify\n", environment={"DOCKER_CERT_PATH": "/certs"})
+    state = make_state(unit=unit, running_flags={"hosts": [OPEN], "tlsverify": True}, environment={"DOCKER_CERT_PATH": "/certs"})
+    assert state.in_force["tlscacert"] == "/certs/ca.pem"
+    assert "open-api" not in check(state)
+    assert state.in_force == state.effective(state.daemon_json, state.unit.ours)
+
+
+@pytest.fixture
+def moved(host, make_state):
+    """Findings about what the file system of a target takes, by id."""
+
+    def run(now=None, fstype="ext4", options=("rw",), source="xfs", settings=None, **state):
+        mounts = [Mount("/", source, "/dev/one", frozenset({"rw"})), Mount("/tmp", fstype, "/dev/two", frozenset(options))]
+        made = make_state(settings or {}, mounts=mounts, **state)
+        plan, _problems = make_plan(made, Request(asks=(RESTART,)), look_at_made_up_paths(made), host.places.units, host.places.daemon_json)
+        move = Move("/usr/share", "/tmp/docker", ".mark", True, "attributes", 0)
+        return {one.id: one for one in file_system_findings(host, made, plan, move, now or {b".": None})}
+
+    return run
+
+
+def test_a_path_that_gets_too_long_is_told_before(moved):
+    assert moved({b"x" * 4070: None}) == {}
+    assert moved({b"x" * 4080: None})["path-too-long"].severity == ERROR
+
+
+@pytest.fixture
+def with_attribute(monkeypatch):
+    """Each file has an extended attribute of so many bytes."""
+
+    def make(size):
+        monkeypatch.setattr(os, "listxattr", lambda path, follow_symlinks: ["user.big"])
+        monkeypatch.setattr(os, "getxattr", lambda path, name, follow_symlinks: bytes(size))
+
+    return make
+
+
+def test_an_attribute_that_is_too_big_is_told_before(moved, host, with_attribute):
+    block = os.statvfs("/tmp").f_frsize
+    with_attribute(block)
+    assert moved() == {}
+    with_attribute(block + 1)
+    found = moved()["attribute-too-big"]
+    assert (found.severity, f"has {block + 1:,} bytes" in found.sentence) == (ERROR, True)
+    # xfs takes as much as the kernel does, and so does an ext4 that was made for it; from an ext4 that was not, nothing larger can come.
+    assert moved(fstype="xfs") == {}
+    assert moved(source="ext4") == {}
+    host.execute.answers["dumpe2fs -h /dev/two"] = (0, "Filesystem features: has_journal ea_inode")
+    assert moved() == {}
+    assert moved(fstype="btrfs") == {}
+    with_attribute((16 << 10) + 1)
+    assert moved(fstype="btrfs")["attribute-too-big"].severity == ERROR
+
+
+def test_limits_that_do_not_arrive_are_told(moved, make_container):
+    there = Inventory({"a": make_container("a", size_limit="1G"), "b": make_container("b")}, {}, ("v",), {})
+    found = moved(inventory=there, sized_volumes=frozenset({"v"}))["quota-lost"]
+    assert found.severity == WARNING
+    assert "container a, volume v does not arrive" in found.sentence
+    assert moved(inventory=Inventory({"b": make_container("b")}, {}, ("v",), {})) == {}
+
+
+def test_a_driver_s_limit_needs_a_file_system_that_has_them(moved):
+    asked = {"storage-opts": ["overlay2.size=10G"]}
+    assert moved(settings=asked)["quota-unsupported"].severity == ERROR
+    assert moved(settings=asked, fstype="xfs")["quota-unsupported"].severity == ERROR
+    assert moved(settings=asked, fstype="xfs", options=("rw", "prjquota")) == {}

@@ -147,12 +147,12 @@ class Machine(Host):
         del self.failing[piece]
         return left.pop() if isinstance(left, list) else left
 
-    def filling(self, source, target, now, limit, passed, calm):
+    def filling(self, source, target, now, limit, passed, calm, flags):
         self.moment()
         self.commands.append("fill")
         if error := self.failing.pop("fill", ""):
             raise OSError(errno.EIO, error, target)
-        missed = first_pass.fill(source, target, now, limit, passed)
+        missed = first_pass.fill(source, target, now, limit, passed, flags=flags)
         self.moment()
         return missed
 
@@ -195,7 +195,7 @@ class Machine(Host):
             assert not self.up, "the packages' own scripts would restart the daemon"
             self.version = argv[-1].partition("=")[2]
         elif "rsync" in argv:
-            copy(stdin, argv[-2], argv[-1])
+            copy(stdin, argv[1].partition("=")[2] + "/", argv[-1])
         return ""
 
     def boot(self):
