@@ -13,12 +13,14 @@ class ModuleDocFragment:
 options:
   owner:
     description:
-      - Whose settings these are, for example V(listen), V(data-root) or V(options).
+      - Whose settings these are, for example V(listen), V(data-root), V(options), or the name of a team or of a play.
       - A key that its owner no longer asks for is removed; keys of others stay.
     type: str
   settings:
     description:
       - Keys of daemon.json in dockerd's own terms.
+      - Not given, all that the owner asked for before stays. Of a dictionary, what it had before and lacks now goes away, so that an empty one
+        removes all of the owner's keys.
     type: dict
   settings_template:
     description:
@@ -26,7 +28,7 @@ options:
     type: path
   drop_ins:
     description:
-      - Drop-ins of docker.service.
+      - Drop-ins of docker.service. Not given, those that the owner asked for before stay; one that is no longer in the list is removed.
       - The variable C(dockerd_command) in a template or a text C(@dockerd_command@) stands for the unit's own command without the flags
         that are now keys of daemon.json.
     type: list
@@ -47,6 +49,11 @@ options:
       - Accept tcp addresses beyond loopback without TLS client verification. Whoever reaches one is root on the host.
     type: bool
     default: false
+  take_over:
+    description:
+      - Keys that may be taken over from somebody else, another owner or whoever wrote them into daemon.json. A list of names, or V(true) for any.
+      - Without it a key that somebody else has with another value is refused. To close addresses it is never needed.
+    type: raw
   requests:
     description:
       - The same for several owners at once, applied in one transaction with at most one restart.
@@ -82,6 +89,9 @@ options:
         description: As above.
         type: bool
         default: false
+      take_over:
+        description: As above.
+        type: raw
   restart:
     description:
       - V(auto) reloads the daemon where that brings the change into force, and restarts it only where it must.

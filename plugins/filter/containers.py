@@ -22,10 +22,10 @@ def containers_archives(listed: t.Any) -> list[str]:
     return [str(item["image_archive"]) for item in items if isinstance(item, dict) and item.get("image_archive")]
 
 
-def containers_plan(listed: t.Any, now: dict[str, t.Any], purge: t.Any, check: bool = False) -> dict[str, t.Any]:
+def containers_plan(listed: t.Any, now: dict[str, t.Any], purge: t.Any, check: bool = False, take_over: t.Any = ()) -> dict[str, t.Any]:
     """What has to be done, or why nothing may be."""
     try:
-        return _containers_plan.plan(listed, now, _is_true(purge), check)
+        return _containers_plan.plan(listed, now, _is_true(purge), check, take_over)
     except DrydockError as exc:
         return {"refusals": [str(exc)]}
 

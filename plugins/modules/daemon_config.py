@@ -56,6 +56,11 @@ plan:
   type: list
   elements: str
   sample: [hold, stop, write /etc/docker/daemon.json, commit, start, prove, release]
+keys:
+  description: The keys of daemon.json that are C(added), C(changed) and C(removed), as lists of names.
+  returned: when a key changes
+  type: dict
+  sample: {"added": ["mtu"], "changed": ["log-opts"], "removed": []}
 findings:
   description: What preflight found; errors end the module before anything is written.
   returned: success

@@ -184,6 +184,11 @@ dockerd:
         - C(log) has the last O(log_lines) lines that it printed.
       type: list
       elements: dict
+    other_log_settings:
+      description:
+        - Names of containers whose output does not go as the daemon would let that of a new one go. They were made before, or with settings of their own.
+      type: list
+      elements: str
     images:
       description: How many images there are.
       type: int
@@ -213,6 +218,7 @@ def main() -> None:
     interrupted = None
     try:
         host = Host()
+        host.needs_root()
         interrupted = find_interruption(host)
         state = observe(host)
         output = last_lines(Engine(state.socket), state.inventory.containers.values(), module.params["log_lines"]) if state.socket else {}

@@ -35,11 +35,12 @@ def to_list(value: t.Any) -> list[t.Any]:
     return _survey.to_list(value, "docker_containers_list", "a list of containers, each with a name")
 
 
-def plan(listed: t.Any, now: t.Mapping[str, t.Any], purge: bool, check: bool = False) -> dict[str, t.Any]:
+def plan(listed: t.Any, now: t.Mapping[str, t.Any], purge: bool, check: bool = False, take_over: t.Any = ()) -> dict[str, t.Any]:
     """What has to be done.
 
     :param listed: the wanted list as it was typed.
     :param now: what module containers_info found, with the contents of the archives.
+    :param take_over: names of containers of others that may be made anew as listed, or true for any.
     :param check: nothing will be created, so nothing may be asked for that has to be there for docker_container in check mode.
     :returns: refusals (sentences; with one nothing may be done), then, in this order, archives to load, images to pull, volumes and
         networks to create, names of containers to remove, the arguments of docker_container by name, and the names of those that have
@@ -49,6 +50,7 @@ def plan(listed: t.Any, now: t.Mapping[str, t.Any], purge: bool, check: bool = F
     containers = {one["name"]: one for one in now["containers"]}
     refusals = _misshapen(items)
     extra = removable(items, containers) if purge and not refusals else []
+    refusals = refusals or _foreign(items, containers, take_over)
     refusals = refusals or _impossible(listed, items, now, [one for name, one in containers.items() if name not in extra], purge)
     if refusals:
         return {"refusals": refusals}
@@ -64,6 +66,21 @@ def plan(listed: t.Any, now: t.Mapping[str, t.Any], purge: bool, check: bool = F
         "present": ended,
         "watched": [item["name"] for item in items if _is_to_run(item)],
     }
+
+
+def _foreign(items: t.Sequence[Item], containers: Containers, take_over: t.Any) -> list[str]:
+    """Containers of others that have a listed name: docker_container would remove them, with what they have in volumes without a name."""
+    names = take_over if isinstance(take_over, (list, tuple)) else re.split(r"[,\n]", str(take_over or ""))
+    names = [str(one).strip() for one in names]
+    if _is_true(take_over):
+        return []
+    found = []
+    for name in (item["name"] for item in items if item.get("state") != "absent"):
+        if name in containers and containers[name]["labels"].get(LABEL) != OURS and name not in names:
+            sentence = f"Container {name} is there, and somebody else made it: it would be removed, with what it has in volumes without a name."
+            hint = f"Give the new one another name, or, when nothing in it is needed any more, set docker_containers_take_over: [{name}]."
+            found.append(message("container-foreign", sentence, hint))
+    return found
 
 
 def _impossible(listed: t.Any, items: t.Sequence[Item], now: t.Mapping[str, t.Any], stay: t.Sequence[t.Mapping[str, t.Any]], purge: bool) -> list[str]:

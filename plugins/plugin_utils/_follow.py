@@ -16,6 +16,7 @@ import time
 import typing as t
 import uuid
 
+from ansible import constants
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible_collections.drydock.dockerd.plugins.module_utils._errors import message
@@ -155,7 +156,12 @@ class FollowingActionModule(ActionBase):  # type: ignore[misc]
 
     def _say(self, line: str) -> None:
         if not self._task.no_log:
-            self._display.display(f"{self._name}: {self._words(line)}")
+            self._show(f"{self._name}: {self._words(line)}")
+
+    def _show(self, line: str) -> None:
+        # What a callback for machines prints must stay JSON.
+        options = {"stderr": True} if "json" in constants.DEFAULT_STDOUT_CALLBACK else {}
+        self._display.display(line, **options)
 
 
 class PlainActionModule(FollowingActionModule):

@@ -14,7 +14,7 @@ import typing as t
 from ansible.errors import AnsibleActionFail
 from ansible_collections.drydock.dockerd.plugins.module_utils._errors import message
 from ansible_collections.drydock.dockerd.plugins.plugin_utils._follow import FollowingActionModule
-from ansible_collections.drydock.dockerd.plugins.plugin_utils._roles import PATHS
+from ansible_collections.drydock.dockerd.plugins.plugin_utils._roles import PATHS, is_of_a_role, misspelt
 
 try:
     from ansible.template import trust_as_template
@@ -48,16 +48,20 @@ class RenderingActionModule(FollowingActionModule):
         for request in args.get("requests") or []:
             self._render_request(request, variables)
         result.update(self.run_module(args, task_vars))
+        if is_of_a_role(self._task):
+            slips = sorted(misspelt(variables).items())
+            told = [message("variable-name", f"{name} is no variable of this collection.", f"Did you mean {right}?") for name, right in slips]
+            result["warnings"] = [*(result.get("warnings") or []), *told]
         self._tell(result, variables.get("inventory_hostname", ""))
         return result
 
     def _tell(self, result: dict[str, t.Any], name: str) -> None:
         """Say what happened in a line of its own: 'changed' alone tells nobody for how long the containers were down."""
-        warnings = [f"{one['sentence']} {one['hint']}".strip() for one in result.get("findings") or [] if one["severity"] == "warning"]
+        warnings = [f"{name}: {one['sentence']} {one['hint']}".strip() for one in result.get("findings") or [] if one["severity"] == "warning"]
         if warnings:
             result["warnings"] = [*(result.get("warnings") or []), *warnings]
         if result.get("changed"):
-            self._display.display(f"{name}: {result['msg']}")
+            self._show(f"{name}: {result['msg']}")
 
     def _prepare(self, args: dict[str, t.Any]) -> None:
         """What a module adds to its own arguments."""

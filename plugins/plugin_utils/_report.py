@@ -279,14 +279,14 @@ def cis(docker: Tree) -> Tree:
 def containers(docker: Tree) -> Tree:
     """How many there are, and those in trouble; null when the daemon is down, since nobody knows."""
     if not docker["running"]:
-        return {"total": None, "running": None, "troubled": []}
+        return {"total": None, "running": None, "troubled": [], "other_logs": []}
     found = []
     for one in docker["containers"]:
         trouble = _trouble(one, docker["time"])
         if trouble:
             found.append({"trouble": trouble, **{key: one[key] for key in ("name", "image", "policy", "restart_count", "exit_code")}})
     running = sum(one["state"] == "running" for one in docker["containers"])
-    return {"total": len(docker["containers"]), "running": running, "troubled": found}
+    return {"total": len(docker["containers"]), "running": running, "troubled": found, "other_logs": docker["other_log_settings"]}
 
 
 def _trouble(one: Tree, now: str) -> str:

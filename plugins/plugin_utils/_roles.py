@@ -11,6 +11,9 @@ A module speaks of its own options, because a play may call it without any role.
 from __future__ import annotations
 
 import dataclasses
+import difflib
+import functools
+import glob
 import os
 import re
 import typing as t
@@ -36,6 +39,14 @@ PHRASES = {
     "Set tlsverify, tlscacert, tlscert and tlskey, or allow_insecure: true if": f"Set {_TLS}, or docker_listen_allow_insecure: true if",
     "Use owner listen for it.": "Use role docker_listen for it.",
     "Use owner data-root for it.": "Use role docker_data_root for it.",
+    "Take the key over with take_over:": "Take the key over with docker_options_take_over:",
+    "Take the addresses over with take_over:": "Take the addresses over with docker_listen_take_over:",
+    "Nothing is asked for: neither settings nor drop_ins are given.": (
+        "Nothing is asked for: neither docker_options_settings nor docker_options_drop_ins are given."
+    ),
+    "Set tlscacert to the file of the CA": "Set docker_listen_tls_ca to the file of the CA",
+    "Set settings.": "Set docker_options_settings.",
+    "Leave settings out to have them untouched.": "Leave docker_options_settings out to have them untouched.",
     "Install the engine from packages and remove the snap.": "Install the engine from packages (role docker_engine) and remove the snap.",
     "Install the engine for the system; a rootless one": "Install the engine for the system (role docker_engine); a rootless one",
     "Install it first, from the package docker.io or docker-ce.": "Install it first, with role docker_engine or from the package docker.io or docker-ce.",
@@ -66,6 +77,40 @@ OWNERS = {
         },
     ),
 }
+
+
+# What a role is mostly called with, for whoever takes its name for a variable's.
+_MAIN = {
+    "docker_client": "docker_client_endpoints",
+    "docker_containers": "docker_containers_list",
+    "docker_data_root": "docker_data_root_path",
+    "docker_engine": "docker_engine_version",
+    "docker_listen": "docker_listen_addresses",
+    "docker_options": "docker_options_settings",
+    "docker_report": "docker_report_path",
+    "docker_tls": "docker_tls_names",
+}
+
+
+@functools.lru_cache(maxsize=1)
+def variables() -> frozenset[str]:
+    """The variables of all roles."""
+    found: set[str] = set()
+    for path in glob.glob(os.path.join(_ROLES, "*", "meta", "argument_specs.yml")):
+        with open(path, encoding="utf-8") as stream:
+            found.update(re.findall(r"^      (docker_\w+):$", stream.read(), re.MULTILINE))
+    return frozenset(found)
+
+
+def misspelt(names: t.Iterable[str]) -> dict[str, str]:
+    """Variables of a play that look like one of ours and are none, each with the one that is meant. Those of others (docker_compose_version) are theirs."""
+    found = {}
+    for name in names:
+        if name.startswith("docker_") and name not in variables():
+            close = [_MAIN[name]] if name in _MAIN else difflib.get_close_matches(name, variables(), 1, 0.9)
+            if close:
+                found[name] = close[0]
+    return found
 
 
 def in_role_words(text: str) -> str:
@@ -103,4 +148,4 @@ def _anew(value: t.Any, words: t.Callable[[str], str]) -> t.Any:
     return dataclasses.replace(value, **after) if after != before else value
 
 
-__all__ = ("OWNERS", "PATHS", "PHRASES", "in_role_words", "is_of_a_role", "retold", "role_template")
+__all__ = ("OWNERS", "PATHS", "PHRASES", "in_role_words", "is_of_a_role", "misspelt", "retold", "role_template", "variables")

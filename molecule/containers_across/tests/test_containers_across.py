@@ -35,7 +35,7 @@ def flap(host: t.Any) -> None:
         assert role(host, FLAP).failed
 
 
-@pytest.mark.parametrize("event", [restart, kill_host, relocate])
+@pytest.mark.parametrize("event", [restart, kill_host, pytest.param(relocate, marks=pytest.mark.extra)])
 def test_policies_hold_across_an_event(host: t.Any, event: t.Callable[[t.Any], None]) -> None:
     assert say(host, f"before {event.__name__}") == f"before {event.__name__}"
     host.check_output("docker stop --time 1 by-hand")

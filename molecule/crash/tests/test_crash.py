@@ -18,7 +18,7 @@ COPYING = ["warm copy", "hold", "stop", "final copy", *SWITCH]
 # What is another way than that of a copying move, or its end.
 RENAMING = ["rename", WRITE_DROP_IN, "commit", "finish"]
 # Those beside which another one says the same.
-EXTRA = {("hold", True), ("stop", True), (WRITE_DROP_IN, True), ("prove", True), (WRITE_DROP_IN, False)}
+EXTRA = {("warm copy", True), ("hold", True), ("stop", True), (WRITE_DROP_IN, True), ("prove", True), (WRITE_DROP_IN, False)}
 
 
 def steps() -> t.Iterator[t.Any]:

@@ -15,6 +15,7 @@ from changing import ask, assert_one_change, in_file, pid
 from running import assert_all_is_there, run_playbook, snapshot
 
 HOSTS = ("bullseye", "forky")
+SHORT_HOSTS = ("forky",)
 
 
 def test_a_plugin_that_is_not_there_never_reaches_a_reload(host: t.Any, before: dict[str, t.Any]) -> None:

@@ -132,7 +132,7 @@ def lose_worker(host: t.Any, process: subprocess.Popen[str]) -> None:
     host.check_output(f"mv {program}.off {program} && rm -rf {HOLDS} && systemctl daemon-reload")
 
 
-@pytest.mark.parametrize(("step", "end"), [("commit", lose_worker), ("start", die)])
+@pytest.mark.parametrize(("step", "end"), [pytest.param("commit", lose_worker, marks=pytest.mark.extra), ("start", die)])
 def test_a_configuration_that_somebody_has_mended_by_hand_stays(host: t.Any, step: str, end: t.Callable[[t.Any, subprocess.Popen[str]], None]) -> None:
     """Before anybody runs again after a change that has died, somebody has written what he wants, and restarted the daemon."""
     with Pause(host, step) as pause:

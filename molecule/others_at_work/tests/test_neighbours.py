@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # SPDX-FileCopyrightText: drydock.dockerd contributors
 
-"""Data move beside a swarm, mounts and files that somebody else has put there."""
+"""Data move beside mounts and files that somebody else has put there."""
 
 from __future__ import annotations
 
@@ -9,13 +9,11 @@ import re
 import typing as t
 
 from others import (
-    RUN,
     Pause,
     assert_well,
     cleared,  # noqa: F401  for each test
-    wanted,
 )
-from running import end_of, run_module, run_playbook, snapshot, start_module, wait_for
+from running import end_of, run_module, snapshot, start_module
 
 from conftest import as_it_was
 
@@ -27,25 +25,6 @@ ANYWHERE = "require_persistent_mount=false"
 def other(root: str) -> str:
     """Where to move next, on the other file system."""
     return "/var/lib/docker-2" if root.startswith("/mnt/data") else "/mnt/data/docker"
-
-
-def tasks(host: t.Any) -> int:
-    return len(host.run("docker ps --quiet --filter label=com.docker.swarm.service.name=web").stdout.split())
-
-
-def test_a_swarm_is_there_again_after_a_restart(host: t.Any) -> None:
-    host.check_output("docker swarm init --advertise-addr 127.0.0.1")
-    # The lab's kernel has no virtual addresses for services.
-    host.check_output("docker service create --detach --name web --replicas 2 --endpoint-mode dnsrr --stop-grace-period 1s lab:app sleep 1d")
-    host.check_output(f"{RUN} --name plain lab:app sleep 1d")
-    wait_for(lambda: tasks(host) == 2, "the service")
-    variables = wanted(host)
-    play = run_playbook(host, "options", variables)
-    assert not play.failed, play.message
-    assert host.check_output("docker inspect --format '{{.State.Status}}' plain") == "running"
-    wait_for(lambda: tasks(host) == 2, "the service")
-    assert run_playbook(host, "options", variables).changed == 0
-    assert_well(host)
 
 
 def test_a_container_of_which_nothing_but_zeros_is_left_is_told_and_moves(host: t.Any) -> None:

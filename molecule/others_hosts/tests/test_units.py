@@ -14,7 +14,7 @@ from others import (
     assert_well,
     cleared,  # noqa: F401  for each test
 )
-from running import run_module, snapshot
+from running import run_module, run_playbook, snapshot
 
 HOSTS = ("bookworm", "trixie")
 SHORT_HOSTS = ("trixie",)
@@ -357,4 +357,37 @@ def test_an_address_is_open_or_closed_as_its_socket_says(host: t.Any, put: t.Cal
     assert [one["state"] for one in told["cis"] if one["rule"] == "2.7"] == ["fail" if is_open else "pass"]
     found = [one["id"] for one in change(host, check=True, debug=True)["findings"]]
     assert ("plain-loopback" in found) == is_open
+    host.check_output("rm -r /root/.docker")
+
+
+# What docker_listen is given, and the words that refuse it without more.
+CLOSINGS = {
+    "to the local socket": ({"addresses": ["fd://"]}, ""),
+    "to one with TLS": (
+        {
+            "addresses": ["fd://", "tcp://127.0.0.1:2376"],
+            **{f"tls_{key}": f"/root/.docker/{file}.pem" for key, file in (("ca", "ca"), ("cert", "cert"), ("key", "key"))},
+        },
+        "Take the addresses over with docker_listen_take_over: [hosts].",
+    ),
+}
+
+
+@pytest.mark.parametrize(("given", "refusal"), CLOSINGS.values(), ids=CLOSINGS)
+def test_an_open_daemon_of_somebody_else_is_closed(host: t.Any, put: t.Callable[..., None], given: dict[str, t.Any], refusal: str) -> None:
+    opened = '{"hosts": ["unix:///var/run/docker.sock", "tcp://0.0.0.0:2375"], "tls": false}'
+    put(DOCKERD, f"{CERTIFICATES}\nmkdir -p /etc/docker && printf '{opened}' >/etc/docker/daemon.json")
+    host.check_output(PING)
+    variables = {f"docker_listen_{key}": value for key, value in given.items()}
+    if refusal:
+        refused = run_playbook(host, "listen", variables)
+        assert refusal in refused.message
+        # The way out, as it is written; the others of its kind are named then.
+        variables["docker_listen_take_over"] = True
+    play = run_playbook(host, "listen", variables)
+    assert not play.failed, play.message
+    assert host.run(PING).rc
+    told = run_module(host, "", module="daemon_info")["dockerd"]["listening"]
+    assert [one for one in told if one.get("open")] == []
+    assert run_playbook(host, "listen", variables).changed == 0
     host.check_output("rm -r /root/.docker")

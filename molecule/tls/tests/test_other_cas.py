@@ -50,7 +50,7 @@ def secrets_of(hosts: dict[str, t.Any], name: str) -> list[str]:
     return [*lines_of((CA / "ca-key.pem").read_text(), "correct horse"), *(line for key in found for line in lines_of(key))]
 
 
-@pytest.mark.parametrize("name", ["directory", "text", "own"])
+@pytest.mark.parametrize("name", [pytest.param("directory", marks=pytest.mark.extra), "text", "own"])
 def test_no_output_has_a_key_in_it(hosts: dict[str, t.Any], name: str) -> None:
     """With all that is made for the first time, and as loud as it gets."""
     before = {one: stops(hosts[one]) for one in DAEMONS}

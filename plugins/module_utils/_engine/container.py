@@ -15,6 +15,8 @@ from .api import Engine
 
 # The engine's zero time.
 _NEVER = "0001-01-01T00:00:00Z"
+# dockerd's own default.
+_LOG_DRIVER = "json-file"
 # The label that a swarm gives to the container of each of its tasks.
 _TASK = "com.docker.swarm.task.id"
 
@@ -32,6 +34,8 @@ class Container:
     :param tty: its output is one stream, as a terminal shows it.
     :param requires: host paths without which it does not start.
     :param ports: host ports that it publishes, as tcp/8080.
+    :param log_driver: where its output goes, as it was made with, and
+    :param log_opts: the options of that.
     :param size_limit: how much it may write, as --storage-opt size= says it; empty for as much as there is.
     :param swarm_task: a swarm made it, and replaces it as it likes.
     """
@@ -54,11 +58,18 @@ class Container:
     requires: t.Tuple[str, ...] = ()
     ports: t.Tuple[str, ...] = ()
     size_limit: str = ""
+    log_driver: str = ""
+    log_opts: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def alive(self) -> bool:
         """Whether it runs, or is about to."""
         return self.state in ("running", "paused", "restarting")
+
+    def has_logs_of(self, settings: t.Mapping[str, t.Any]) -> bool:
+        """Whether its output goes where a daemon with these settings lets it go: a container keeps what it was made with."""
+        wanted = settings.get("log-opts") or {}
+        return self.log_driver == settings.get("log-driver", _LOG_DRIVER) and all(self.log_opts.get(key) == str(value) for key, value in wanted.items())
 
     @property
     def is_transient(self) -> bool:
@@ -104,6 +115,8 @@ def to_container(raw: t.Mapping[str, t.Any]) -> Container:
         swarm_task=_TASK in (raw["Config"].get("Labels") or {}),
         requires=tuple(_required(config)),
         ports=tuple(_ports(raw)),
+        log_driver=(config.get("LogConfig") or {}).get("Type", ""),
+        log_opts=(config.get("LogConfig") or {}).get("Config") or {},
         size_limit=(config.get("StorageOpt") or {}).get("size", ""),
     )
 

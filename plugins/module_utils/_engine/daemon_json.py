@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import types
 import typing as t
 
 from .._errors import DrydockError
@@ -18,6 +19,8 @@ Settings = t.Dict[str, t.Any]
 # without them the daemon would start on another, empty root.
 MOVED_KEYS = frozenset({"data-root", "storage-driver"})
 DATA_ROOT_OWNER = "data-root"
+# Among the keys that are taken over: any.
+ALL = "*"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +41,9 @@ class Ask:
         """The form that is kept on the host."""
         return dataclasses.asdict(self)
 
+
+# A way out, as far as it names an option: roles have one of their own for each.
+_WAY, _WAYS = "Take the key over with take_over:", {"listen": "Take the addresses over with take_over:"}
 
 Owners = t.Dict[str, Ask]
 
@@ -73,13 +79,32 @@ def parse(text: str | None, path: str) -> Settings:
     return data
 
 
-def merge(current: Settings, owners: Owners, asks: t.Iterable[Ask]) -> tuple[Settings, list[DrydockError]]:
+def without_taken(owners: Owners, asks: t.Iterable[Ask], take_over: t.Mapping[str, t.Container[str]]) -> Owners:
+    """What the owners asked for last time, without what others take over from them now."""
+    asks = list(asks)
+    asking = {ask.owner for ask in asks}
+    taken = {key for ask in asks for key in ask.settings if _takes(ask.owner, key, take_over)}
+    return {
+        name: ask if name in asking else dataclasses.replace(ask, settings={key: value for key, value in ask.settings.items() if key not in taken})
+        for name, ask in owners.items()
+    }
+
+
+def _takes(owner: str, key: str, take_over: t.Mapping[str, t.Container[str]]) -> bool:
+    names = take_over.get(owner, ())
+    return key in names or ALL in names
+
+
+def merge(
+    current: Settings, owners: Owners, asks: t.Iterable[Ask], take_over: t.Mapping[str, t.Container[str]] = types.MappingProxyType({})
+) -> tuple[Settings, list[DrydockError]]:
     """Merge what is asked into what is there.
 
     A key that its owner no longer asks for goes away. A foreign key stays; one with the same value is adopted; one with
-    another value is a conflict. An owned key that was edited by hand is put right.
+    another value is a conflict, unless it is taken over, or only closes addresses. An owned key that was edited by hand is put right.
 
     :param owners: what each owner asked for last time.
+    :param take_over: the keys that an owner takes over from somebody else, by owner.
     :returns: the new settings in the file's own order, and the conflicts.
     """
     asks = list(asks)
@@ -101,12 +126,14 @@ def merge(current: Settings, owners: Owners, asks: t.Iterable[Ask]) -> tuple[Set
             by, other = claimed.get(key, ("", None))
             if not by and key in current and key not in mine and not _asked_before(owners, key):
                 by, other = "somebody else", current[key]
+                if _takes(ask.owner, key, take_over) or (key == "hosts" and _only_closes(value, other)):
+                    by = ""
             if by and other != value and not (ask.owner == DATA_ROOT_OWNER and key in MOVED_KEYS):
                 conflicts.append(
                     DrydockError(
                         "conflict",
                         f"daemon.json key '{key}' is {json.dumps(other)} by {by}, and owner '{ask.owner}' asks for {json.dumps(value)}.",
-                        "Let one of the two go: remove the key from the file, or from what is asked.",
+                        f"{_WAYS.get(ask.owner, _WAY)} [{key}]. Or let one of the two go: remove the key from the file, or from what is asked.",
                     )
                 )
                 continue
@@ -118,6 +145,13 @@ def merge(current: Settings, owners: Owners, asks: t.Iterable[Ask]) -> tuple[Set
     return ordered, conflicts
 
 
+def _only_closes(hosts: t.Any, before: t.Any) -> bool:
+    """Whether a list of addresses opens nothing on the network that was not open before."""
+    if not isinstance(hosts, list) or not isinstance(before, list):
+        return False
+    return {one for one in hosts if not str(one).startswith(("fd:", "unix:"))} < {one for one in before if not str(one).startswith(("fd:", "unix:"))}
+
+
 def _asked_before(owners: Owners, key: str) -> bool:
     return any(key in ask.settings for ask in owners.values())
 
@@ -127,4 +161,4 @@ def render(settings: Settings) -> str:
     return json.dumps(settings, indent=4, ensure_ascii=False) + "\n"
 
 
-__all__ = ("DATA_ROOT_OWNER", "MOVED_KEYS", "Ask", "Owners", "Settings", "merge", "parse", "render")
+__all__ = ("ALL", "DATA_ROOT_OWNER", "MOVED_KEYS", "Ask", "Owners", "Settings", "merge", "parse", "render", "without_taken")

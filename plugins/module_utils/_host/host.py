@@ -7,15 +7,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import dataclasses
 import os
+import pwd
 import subprocess
 import sys
 import time
 import typing as t
 
-from .._errors import CommandFailed
+from .._errors import CommandFailed, DrydockError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,6 +91,7 @@ class Host:
     :param execute: runs one command; gets argv, a time limit in seconds or None, and bytes for its standard input or None.
     :param now: wall clock in seconds since the epoch.
     :param say: takes one line of progress for a person.
+    :param user: the id of whom this runs as.
     """
 
     execute: t.Callable[[t.Sequence[str], t.Optional[float], t.Optional[bytes]], Result] = _run
@@ -96,6 +99,18 @@ class Host:
     sleep: t.Callable[[float], None] = time.sleep
     say: t.Callable[[str], None] = lambda line: None
     places: Places = dataclasses.field(default_factory=Places)
+    user: t.Callable[[], int] = os.geteuid
+
+    def needs_root(self) -> None:
+        """Refuse to look at, or to change, what only root can.
+
+        :raises DrydockError: somebody else runs this.
+        """
+        if self.user() != 0:
+            name = str(self.user())
+            with contextlib.suppress(KeyError):
+                name = pwd.getpwuid(self.user()).pw_name
+            raise DrydockError("no-become", f"User '{name}' may not do this on the host: it takes root.", "Set become: true for the play or the task.")
 
     def reading(self, config_file: str) -> Host:
         """The same machine, whose daemon reads its configuration in this file."""

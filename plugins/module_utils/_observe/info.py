@@ -57,6 +57,7 @@ def describe(state: State, output: t.Mapping[str, list[str]] | None = None) -> d
             describe_container(one, (output or {}).get(one.id, [])) for one in sorted(state.inventory.containers.values(), key=lambda one: one.name)
         ],
         "down": [{"name": one.name, "why": one.why, "at": one.at} for one in state.down],
+        "other_log_settings": sorted(one.name for one in state.inventory.containers.values() if not one.has_logs_of(state.in_force)),
         "images": len(state.inventory.images),
         "volumes": list(state.inventory.volumes),
         "networks": sorted(state.inventory.networks.values()),

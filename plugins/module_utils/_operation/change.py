@@ -59,7 +59,8 @@ class Change(Operation):
             return f"Would copy {format_bytes(forecast.changed_bytes)} in {forecast.changed_files:,} files to {targets} while everything runs."
         if plan.doomed:
             return f"Would remove {', '.join(one.path for one in plan.doomed)}."
-        files = ", ".join(os.path.basename(change.path) for change in plan.files) or "nothing"
+        keys = f" ({plan.key_words})" if plan.key_words else ""
+        files = ", ".join(os.path.basename(one.path) + (keys if one.path == plan.config_file else "") for one in plan.files) or "nothing"
         return f"Would write {files} and {_EFFECTS.get(plan.effect, 'not touch the daemon')}."
 
 

@@ -110,6 +110,7 @@ class Operation(abc.ABC):
         :raises DrydockError: it failed, and what was begun is undone; nothing else escapes.
         """
         try:
+            self.host.needs_root()
             if self.check_mode:
                 return self._run((False, ""))
             with locked(self.host, self.name):
@@ -154,6 +155,8 @@ class Operation(abc.ABC):
         result = self._result(steps, findings, self.diff(plan, steps))
         if forecast:
             result["forecast"] = forecast.to_data()
+        if plan.key_changes:
+            result["keys"] = plan.key_changes
         if steps and self.check_mode:
             result["msg"] = self.forecast_words(plan, steps, forecast)
         if not steps and not self.check_mode:

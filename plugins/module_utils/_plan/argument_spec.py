@@ -12,7 +12,7 @@ import typing as t
 
 from .._copy.listing import parse_limit
 from .._engine import options
-from .._engine.daemon_json import Ask
+from .._engine.daemon_json import ALL, Ask
 from .._errors import DrydockError
 from .request import Request
 
@@ -26,6 +26,7 @@ _ASK: dict[str, t.Any] = {
         "options": {"name": {"type": "str", "required": True}, "template": {"type": "path"}, "content": {"type": "str"}},
     },
     "allow_insecure": {"type": "bool", "default": False},
+    "take_over": {"type": "raw"},
 }
 # Of each module that changes something. The id of an action plugin's run that follows the worker is not for people.
 CHANGE: dict[str, t.Any] = {"ready_timeout": {"type": "int", "default": 120}, "_run": {"type": "str"}}
@@ -45,7 +46,7 @@ def to_request(params: t.Mapping[str, t.Any]) -> Request:
     :raises DrydockError: settings without an owner, or a template that nobody rendered.
     """
     raw = list(params.get("requests") or [])
-    if params.get("settings") or params.get("drop_ins") or params.get("owner"):
+    if any(params.get(key) for key in ("settings", "drop_ins", "owner", "take_over")):
         if not params.get("owner"):
             raise DrydockError("module-call", "'settings' and 'drop_ins' need an 'owner'.", "Name whose settings they are, for example owner: options.")
         raw.append(params)
@@ -67,7 +68,24 @@ def to_request(params: t.Mapping[str, t.Any]) -> Request:
         ready_timeout=params["ready_timeout"],
         confirm_timeout=params.get("confirm_timeout") or 0,
         allow_hidden_data=bool(params.get("allow_hidden_data")),
+        untouched=frozenset((one["owner"], part) for one in raw for part in ("settings", "drop_ins") if one.get(part) is None),
+        take_over={one["owner"]: _names(one["take_over"]) for one in raw if one.get("take_over") is not None},
     )
+
+
+def _names(value: t.Any) -> frozenset[str]:
+    """The keys that are taken over: a list of names, text with one a line or between commas, or true for any.
+
+    :raises DrydockError: it is nothing of that.
+    """
+    if isinstance(value, str) and value.strip().lower() in ("true", "yes", "false", "no"):
+        value = value.strip().lower() in ("true", "yes")
+    if isinstance(value, bool):
+        return frozenset({ALL} if value else ())
+    names = re.split(r"[,\n]", value) if isinstance(value, str) else value
+    if not isinstance(names, (list, tuple)) or not all(isinstance(one, str) for one in names):
+        raise DrydockError("variable-value", f"What is to be taken over is {value!r}.", "Give names of keys, for example [log-opts], or true.")
+    return frozenset(one.strip() for one in names if one.strip())
 
 
 def _path(text: str | None) -> str | None:

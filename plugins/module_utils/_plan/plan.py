@@ -13,7 +13,7 @@ import typing as t
 
 from .._engine.addresses import Address, addresses_of, parse_addresses
 from .._engine.apt_packages import Upgrade
-from .._engine.daemon_json import DATA_ROOT_OWNER, Ask, Owners
+from .._engine.daemon_json import DATA_ROOT_OWNER, Ask, Owners, parse
 from .._errors import DrydockError
 from .._host.formats import check_fields, read_as
 from .._observe.records import PastMove
@@ -173,6 +173,24 @@ class Plan:
     def copies(self) -> list[Move]:
         """What is copied while everything runs, to move behind that or only to be prepared."""
         return [move for move in (*self.moves, *self.prepares) if not move.rename]
+
+    @property
+    def key_changes(self) -> dict[str, list[str]]:
+        """The keys of daemon.json that are C(added), C(changed) and C(removed)."""
+        change = next((one for one in self.files if one.path == self.config_file), None)
+        if change is None:
+            return {}
+        before, after = parse(change.before, change.path), parse(change.after, change.path)
+        return {
+            "added": [key for key in after if key not in before],
+            "changed": [key for key in after if key in before and after[key] != before[key]],
+            "removed": [key for key in before if key not in after],
+        }
+
+    @property
+    def key_words(self) -> str:
+        """The same for people; empty where there is none."""
+        return ", ".join(f"{what} {', '.join(keys)}" for what, keys in self.key_changes.items() if keys)
 
     @property
     def long(self) -> bool:

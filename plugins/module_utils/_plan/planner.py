@@ -39,11 +39,13 @@ def make_plan(state: State, request: Request, paths: Paths, units_directory: str
     """
     data, containerd = root_targets(state, request, paths)
     path = data.path
-    asks = [_with_sockets(_with_data_root_keys(ask, state, data), state) for ask in request.asks if _concerns(ask, request, data, containerd)]
+    given = [_with_untouched(ask, state, request) for ask in request.asks]
+    asks = [_with_sockets(_with_data_root_keys(ask, state, data), state) for ask in given if _concerns(ask, request, data, containerd)]
     if path and not any(ask.owner == DATA_ROOT_OWNER for ask in asks):
         asks.append(_with_data_root_keys(Ask(DATA_ROOT_OWNER, {"data-root": path}), state, data))
 
-    settings, problems = daemon_json.merge(state.daemon_json, state.owners, asks)
+    others = daemon_json.without_taken(state.owners, asks, request.take_over)
+    settings, problems = daemon_json.merge(state.daemon_json, others, asks, request.take_over)
     if path:
         # Its name up to 17.03; dockerd does not start with both.
         settings.pop("graph", None)
@@ -53,7 +55,8 @@ def make_plan(state: State, request: Request, paths: Paths, units_directory: str
         **marks_of(state, paths, containerd),
     }
     asks = [dataclasses.replace(ask, drop_ins={name: substitute(text, fill) for name, text in ask.drop_ins.items()}) for ask in asks]
-    owners = {**state.owners, **{ask.owner: ask for ask in asks}}
+    problems += _drop_in_clashes(others, asks)
+    owners = {**others, **{ask.owner: ask for ask in asks}}
     owners = {name: ask for name, ask in _with_command(state, owners, settings).items() if ask.settings or ask.drop_ins}
     drop_ins = {name: text for ask in owners.values() for name, text in ask.drop_ins.items()}
 
@@ -67,8 +70,8 @@ def make_plan(state: State, request: Request, paths: Paths, units_directory: str
     moves = {aim.tree: make_move(state, request, paths, aim) for aim in (data, containerd) if aim.moving}
     cuts_over = request.state in ("relocated", "restored")
     before, after = state.in_force, state.effective(settings, drop_ins_of_docker(drop_ins))
-    others = {key for key, _now, _then in pending_keys(state, settings, owners)}
-    effect, why = effect_of(state, request, before, after, drop_ins, cuts_over and bool(moves), others)
+    pending = {key for key, _now, _then in pending_keys(state, settings, owners)}
+    effect, why = effect_of(state, request, before, after, drop_ins, cuts_over and bool(moves), pending)
     systemd_socket, addresses = _systemd_socket(state, drop_ins), listen_addresses(after)
     containerds: list[tuple[tuple[str, ...], str]] = [((), ""), ((), "")]
     if containerd.moving and state.containerd:
@@ -145,6 +148,29 @@ def _drop_in_changes(state: State, drop_ins: t.Mapping[str, str], units_director
         (state.unit, drop_ins_of_docker(drop_ins)),
     )
     return [FileChange(*change) for unit, texts in units if unit for change in unit.changes(units_directory, texts)]
+
+
+def _with_untouched(ask: Ask, state: State, request: Request) -> Ask:
+    """What of an owner was not given stays as it was asked for before."""
+    before = state.owners.get(ask.owner, Ask(ask.owner))
+    if ask.owner in (DATA_ROOT_OWNER, CONTAINERD_OWNER):
+        # Theirs follow from the path.
+        return ask
+    if (ask.owner, "settings") in request.untouched:
+        ask = dataclasses.replace(ask, settings=before.settings)
+    if (ask.owner, "drop_ins") in request.untouched:
+        ask = dataclasses.replace(ask, drop_ins=before.drop_ins)
+    return ask
+
+
+def _drop_in_clashes(owners: Owners, asks: t.Iterable[Ask]) -> t.Iterator[DrydockError]:
+    """A drop-in that another owner has by the same name with another text."""
+    for ask in asks:
+        for other in (one for name, one in owners.items() if name != ask.owner):
+            for name in sorted(set(ask.drop_ins) & set(other.drop_ins)):
+                if ask.drop_ins[name] != other.drop_ins[name]:
+                    sentence = f"Drop-in '{name}' is asked for by owner '{other.owner}' and, with another text, by owner '{ask.owner}'."
+                    yield DrydockError("drop-in-name", sentence, "Choose another name.")
 
 
 def _with_sockets(ask: Ask, state: State) -> Ask:

@@ -25,6 +25,8 @@ class Request:
     :param ready_timeout: seconds that the daemon may take to answer after a start.
     :param bandwidth_limit: KiB a second while containers run, 0 for none.
     :param confirm_timeout: seconds in which the controller has to reach changed addresses, 0 if it need not.
+    :param untouched: what of an owner was not given, as pairs of owner and C(settings) or C(drop_ins): it stays as it is.
+    :param take_over: keys that an owner takes over from others, by owner; ALL is any.
     :param allow_hidden_data: a change may make the images and containers that are there disappear from view.
     """
 
@@ -42,6 +44,8 @@ class Request:
     changing_limit: int = 0
     confirm_timeout: int = 0
     allow_hidden_data: bool = False
+    untouched: t.FrozenSet[t.Tuple[str, str]] = frozenset()
+    take_over: t.Mapping[str, t.FrozenSet[str]] = dataclasses.field(default_factory=dict)
 
 
 __all__ = ("Request",)

@@ -57,7 +57,7 @@ def address_findings(state: State, plan: Plan, check_mode: bool) -> t.Iterator[F
     for address in (one for one in plan.after.addresses if one.scheme == "tcp"):
         if trusts_any_ca(plan.after.settings) and not allowed:
             sentence = f"{address.text} would let in whoever has a certificate of any CA that the system of this host trusts: there is no tlscacert."
-            yield Finding("open-api", ERROR, sentence, "Set tlscacert to the CA that signs your clients' certificates.")
+            yield Finding("open-api", ERROR, sentence, "Set tlscacert to the file of the CA that signs your clients' certificates.")
         elif not is_open(address, state, plan):
             continue
         elif address.loopback:
@@ -90,7 +90,7 @@ def address_findings(state: State, plan: Plan, check_mode: bool) -> t.Iterator[F
     before = plan.before.addresses if state.pid else []
     for address in plan.after.addresses:
         if address.scheme == "tcp" and address.text not in [one.text for one in before]:
-            yield from _bind_finding(address, any(overlap(address, one) for one in before))
+            yield from _bind_finding(state, address, any(overlap(address, one) for one in before))
 
 
 def is_open(address: Address, state: State, plan: Plan) -> bool:
@@ -122,7 +122,7 @@ def _source(state: State, plan: Plan, address: str) -> str:
     return "dockerd's default"
 
 
-def _bind_finding(address: Address, has_it: bool) -> t.Iterator[Finding]:
+def _bind_finding(state: State, address: Address, has_it: bool) -> t.Iterator[Finding]:
     """Try the address as dockerd will.
 
     :param has_it: the daemon listens there now, so that it cannot be told who else does.
@@ -130,7 +130,11 @@ def _bind_finding(address: Address, has_it: bool) -> t.Iterator[Finding]:
     try:
         listen_on(address).close()
     except DrydockError as exc:
-        if exc.id != "address-in-use" or not has_it:
+        publishers = [one.name for one in state.inventory.containers.values() if one.alive and f"tcp/{address.port}" in one.ports]
+        if exc.id == "address-in-use" and publishers:
+            sentence = f"{address.text} is taken: container {publishers[0]} publishes port {address.port}."
+            yield Finding("address-in-use", ERROR, sentence, "Choose another port for one of them.")
+        elif exc.id != "address-in-use" or not has_it:
             yield Finding(exc.id, ERROR, exc.sentence, exc.hint)
 
 

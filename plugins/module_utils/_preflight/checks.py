@@ -44,14 +44,14 @@ def preflight(
 ) -> tuple[list[Finding], Forecast | None]:
     """All findings, and the forecast of a move."""
     findings = [Finding(one.id, ERROR, one.sentence, one.hint) for one in (*problems, *drop_in_problems(state, plan.owners))]
-    findings += list(owner_findings(plan))
+    findings += list(owner_findings(state, plan, request))
     findings += list(key_findings(state, plan))
     findings += list(missing_findings(state, plan))
     findings += list(address_findings(state, plan, check_mode))
     findings += list(socket_findings(host, state, plan, request))
     findings += list(plugin_findings(state, plan))
     findings += list(command_findings(state, plan))
-    findings += list(flag_findings(state, plan))
+    findings += list(flag_findings(state, plan, request))
     findings += list(hidden_data_findings(state, plan, request))
     findings += list(root_findings(state, plan))
     findings += list(pending_findings(state, plan, request))

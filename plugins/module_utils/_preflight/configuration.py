@@ -14,6 +14,7 @@ import typing as t
 
 from .._engine import options
 from .._engine.certificates import certificate_files
+from .._engine.daemon_json import ALL, DATA_ROOT_OWNER
 from .._host import files
 from .._host.host import Host
 from .._host.mounts import are_one_place
@@ -22,13 +23,17 @@ from .._plan.effect import has_its_plugins, pending_keys
 from .._plan.plan import Plan
 from .._plan.request import Request
 from .._service import unit_file
+from .._service.containerd import CONTAINERD_OWNER
 from .finding import ERROR, WARNING, Finding
 
+# Whose settings follow from a path.
+_FOLLOWING = (DATA_ROOT_OWNER, CONTAINERD_OWNER)
 # Who sets the keys of another owner, too: whoever brings the certificates along may have them named apart from the addresses.
 _STAND_INS = {"tls": options.LISTEN_OWNER}
 
 
-def owner_findings(plan: Plan) -> t.Iterator[Finding]:
+def owner_findings(state: State, plan: Plan, request: Request) -> t.Iterator[Finding]:
+    yield from _asked_findings(state, request)
     for owner, ask in plan.owners.items():
         for key in ask.settings:
             only = options.OWNER_OF_KEY.get(key)
@@ -38,6 +43,19 @@ def owner_findings(plan: Plan) -> t.Iterator[Finding]:
         yield Finding(
             "restart-key", ERROR, "daemon.json has the key 'restart', which keeps or starts all containers at once.", "Remove it; true is the default."
         )
+
+
+def _asked_findings(state: State, request: Request) -> t.Iterator[Finding]:
+    """Who asks for nothing, and who gives up all that he had asked for."""
+    given = [part for ask in request.asks for part in ("settings", "drop_ins") if (ask.owner, part) not in request.untouched]
+    if request.asks and not (given or request.path or request.containerd_path) and request.state == "relocated":
+        yield Finding("nothing-asked", WARNING, "Nothing is asked for: neither settings nor drop_ins are given.", "Set settings.")
+    for ask in request.asks:
+        before = state.owners.get(ask.owner)
+        if before and before.settings and not ask.settings and (ask.owner, "settings") not in request.untouched and ask.owner not in _FOLLOWING:
+            names = ", ".join(sorted(before.settings))
+            sentence = f"Owner '{ask.owner}' asks for no settings any more: all that were asked for by it go out of daemon.json ({names})."
+            yield Finding("gives-up", WARNING, sentence, "Leave settings out to have them untouched.")
 
 
 def key_findings(state: State, plan: Plan) -> t.Iterator[Finding]:
@@ -60,8 +78,9 @@ def plugin_findings(state: State, plan: Plan) -> t.Iterator[Finding]:
         yield Finding("plugin-pending", ERROR, sentence, "Restart the daemon with it first, or take it out of the file.")
 
 
-def flag_findings(state: State, plan: Plan) -> t.Iterator[Finding]:
-    """Keys that dockerd gets both as a flag and from the file (it does not start then), and addresses of others that ours would drop."""
+def flag_findings(state: State, plan: Plan, request: Request) -> t.Iterator[Finding]:
+    """Keys that dockerd gets both as a flag and from the file (it does not start then), and addresses of others that ours would drop. One that lets in
+    whoever reaches it may always be closed."""
     first = {flag.key: flag for flag in reversed(unit_file.parse_flags(plan.after.command[1:]))}
     for key in sorted(set(first) & set(plan.file_settings) - {"runtimes"}):
         flag = first[key]
@@ -72,15 +91,15 @@ def flag_findings(state: State, plan: Plan) -> t.Iterator[Finding]:
             _hint_for_flag(state, key, state.unit.origin(flag)),
         )
     asked = plan.file_settings.get("hosts")
-    if asked:
+    if asked and not {ALL, "hosts"} & set(request.take_over.get(options.LISTEN_OWNER, ())):
         for flag in unit_file.parse_flags(state.unit.own_words[1:]):
             origin = state.unit.origin(flag)
-            if flag.key == "hosts" and flag.value not in asked and origin != state.unit.fragment:
+            if flag.key == "hosts" and flag.value not in asked and origin != state.unit.fragment and not state.lets_in.get(str(flag.value)):
                 yield Finding(
                     "foreign-address",
                     ERROR,
                     f"{origin} lets the daemon listen on {flag.value}, which is not asked for.",
-                    "Add it to hosts, or remove it there.",
+                    "Add it to hosts, or remove it there. Take the addresses over with take_over: [hosts] to leave it out.",
                 )
 
 

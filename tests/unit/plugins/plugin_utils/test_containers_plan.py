@@ -310,3 +310,16 @@ def test_one_that_is_not_to_run_is_not_judged():
     for state in ("absent", "present", "stopped"):
         assert trouble(container("web", state="exited", exit_code=1), state=state) == []
     assert trouble(container("web", state="exited", exit_code=1), state="healthy") != []
+
+
+def test_a_container_of_somebody_else_is_taken_over_in_words_only():
+    there = now(container("web", labels={}))
+    refused = _containers_plan.plan([{"name": "web", "image": "web"}], there, False)["refusals"]
+    assert len(refused) == 1
+    assert "Container web is there, and somebody else made it" in refused[0]
+    assert refused[0].endswith("set docker_containers_take_over: [web]. [container-foreign]")
+    for words in (["web"], "other\nweb", True, "true"):
+        assert _containers_plan.plan([{"name": "web", "image": "web"}], there, False, False, words)["refusals"] == []
+    assert _containers_plan.plan([{"name": "web", "image": "web"}], there, False, False, ["other"])["refusals"] == refused
+    assert _containers_plan.plan([{"name": "web", "image": "web", "state": "absent"}], there, False)["refusals"] == []
+    assert _containers_plan.plan([{"name": "web", "image": "web"}], now(container("web")), False)["refusals"] == []

@@ -61,6 +61,7 @@ def look(**changes):
             "cis": [],
             "moves": [],
             "containers": [container()],
+            "other_log_settings": [],
             "images": 3,
             "volumes": ["v"],
             "networks": ["bridge"],

@@ -230,3 +230,27 @@ def test_the_templates_of_roles_are_found() -> None:
 def test_the_variables_of_paths_are_options_of_the_role_and_of_the_module() -> None:
     assert {variable for variable, _mark in _roles.PATHS.values()} <= VARIABLES
     assert {argument for argument, _drop_ins in _roles.OWNERS.values()} == set(_roles.PATHS) <= OPTIONS
+
+
+# A variable of a play, and the one of ours that is meant.
+SLIPS = {
+    "docker_option_settings": "docker_options_settings",
+    "docker_options_setings": "docker_options_settings",
+    "docker_data_root": "docker_data_root_path",
+    "docker_listen_adresses": "docker_listen_addresses",
+    "docker_options_settings": None,
+    "docker_compose_version": None,
+    "docker_install_compose": None,
+    "docker_users": None,
+    "my_docker_options_setting": None,
+}
+
+
+@pytest.mark.parametrize(("name", "meant"), SLIPS.items())
+def test_a_slip_is_told_with_what_is_meant_and_what_others_have_is_theirs(name: str, meant: str | None) -> None:
+    assert _roles.misspelt([name]) == ({name: meant} if meant else {})
+
+
+def test_whoever_takes_a_role_s_name_for_a_variable_hears_of_one_that_there_is() -> None:
+    assert set(_roles._MAIN.values()) <= _roles.variables()
+    assert _roles.variables() == VARIABLES

@@ -10,7 +10,7 @@ import copy
 import hypothesis
 import hypothesis.strategies as st
 import pytest
-from ansible_collections.drydock.dockerd.plugins.module_utils._engine.daemon_json import Ask, merge, parse, render
+from ansible_collections.drydock.dockerd.plugins.module_utils._engine.daemon_json import ALL, Ask, merge, parse, render, without_taken
 from ansible_collections.drydock.dockerd.plugins.module_utils._errors import DrydockError
 
 PATH = "/etc/docker/daemon.json"
@@ -87,6 +87,50 @@ CONFLICTS = {
     "within one run": ({}, {}, [("a", {"debug": True}), ("b", {"debug": False})], "is true by owner 'a', and owner 'b' asks for false"),
     "about the data root, asked by a wrong owner": ({"data-root": "/d"}, {}, [("a", {"data-root": "/e"})], "'data-root'.*somebody else"),
 }
+
+
+# What is in the file, what each owner asked for before, what is asked and may be taken over; what comes out, and what the others still ask for.
+TAKEN = {
+    "a foreign key by its name": ({"debug": False}, {}, {"debug": True}, ["debug"], {"debug": True}, {}),
+    "any foreign key": ({"debug": False}, {}, {"debug": True}, [ALL], {"debug": True}, {}),
+    "an owner's key": ({"debug": False}, {"b": {"debug": False, "ipv6": True}}, {"debug": True}, ["debug"], {"debug": True}, {"b": {"ipv6": True}}),
+    "what nobody else has": ({}, {"b": {"ipv6": True}}, {"debug": True}, ["debug"], {"debug": True}, {"b": {"ipv6": True}}),
+}
+
+
+@pytest.mark.parametrize(("current", "owners", "asked", "names", "expected", "left"), TAKEN.values(), ids=TAKEN)
+def test_what_is_taken_over_is_the_owner_s_from_then_on(current, owners, asked, names, expected, left):
+    asks, take_over = [Ask("a", asked)], {"a": frozenset(names)}
+    others = without_taken(owners_of(owners), asks, take_over)
+    assert {name: one.settings for name, one in others.items()} == left
+    settings, conflicts = merge(current, others, asks, take_over)
+    assert ({key: settings[key] for key in expected}, conflicts) == (expected, [])
+    # Another owner's word is not enough.
+    foreign, plain = (merge(current, owners_of(owners), asks, given)[1] for given in ({"b": frozenset({ALL})}, {}))
+    assert list(map(str, foreign)) == list(map(str, plain))
+
+
+def test_a_conflict_says_what_to_set():
+    for owner, way in (("a", "Take the key over with take_over: [debug]."), ("listen", "Take the addresses over with take_over: [debug].")):
+        (conflict,) = merge({"debug": False}, {}, [Ask(owner, {"debug": True})])[1]
+        assert conflict.hint.startswith(way)
+
+
+HOSTS = ["unix:///var/run/docker.sock", "tcp://0.0.0.0:2375", "tcp://10.0.0.5:2376"]
+
+
+@pytest.mark.parametrize(
+    ("hosts", "closes"),
+    [
+        (["fd://"], True),
+        (["fd://", "tcp://10.0.0.5:2376"], True),
+        (["fd://", "tcp://10.0.0.5:2377"], False),
+        (["fd://", "tcp://0.0.0.0:2375", "tcp://10.0.0.5:2376"], False),
+        ("fd://", False),
+    ],
+)
+def test_addresses_of_others_may_always_be_closed(hosts, closes):
+    assert (merge({"hosts": HOSTS}, {}, [Ask("listen", {"hosts": hosts})])[1] == []) is closes
 
 
 def owners_of(settings):

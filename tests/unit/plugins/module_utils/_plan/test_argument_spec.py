@@ -75,3 +75,22 @@ def test_every_parameter_reaches_the_request():
         **{"allow_swarm_manager": True, "restart": "never", "ready_timeout": 7},
     }
     assert to_request(params(**given)) == Request((), "/d", False, "checksum", 50 * 1024, False, True, "never", 7)
+
+
+TAKEN_OVER = [([], set()), (["log-opts", " mtu "], {"log-opts", "mtu"}), ("log-opts\nmtu", {"log-opts", "mtu"}), (True, {"*"}), ("true", {"*"}), (False, set())]
+
+
+@pytest.mark.parametrize(("value", "names"), TAKEN_OVER)
+def test_what_is_taken_over_is_read_as_a_survey_sends_it(value, names):
+    assert to_request(params(owner="a", take_over=value)).take_over == {"a": names}
+
+
+@pytest.mark.parametrize("value", [3, {"mtu": 1}, [True]])
+def test_what_names_no_keys_is_refused(value):
+    with pytest.raises(DrydockError, match="What is to be taken over is"):
+        to_request(params(owner="a", take_over=value))
+
+
+def test_what_was_not_given_is_known():
+    assert to_request(params(owner="a", settings={})).untouched == {("a", "drop_ins")}
+    assert to_request(params(owner="a", drop_ins=[])).untouched == {("a", "settings")}

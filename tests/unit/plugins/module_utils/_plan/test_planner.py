@@ -698,3 +698,45 @@ def test_what_counts_as_data(tmp_path, paths, nothing):
     for path in paths:
         (tmp_path / "root" / path).mkdir(parents=True)
     assert state_module.holds_no_data(str(tmp_path / "root")) == nothing
+
+
+LIMITS = {"zz-limits.conf": "[Service]\nLimitNOFILE=4096\n"}
+
+
+def test_what_is_not_given_stays_as_it_was_asked_for(make_state, make_unit):
+    """Of settings and drop-ins, each for itself; and nothing was asked for by an owner that nobody knows."""
+    state = make_state({"mtu": 1400}, unit=make_unit(ours=LIMITS), owners={"options": Ask("options", {"mtu": 1400}, LIMITS)})
+    untouched = frozenset({("options", "settings"), ("options", "drop_ins")})
+    assert plan_of(state, Ask("options"), untouched=untouched).files == ()
+    assert [one.path for one in plan_of(state, Ask("options"), untouched=frozenset({("options", "settings")})).files] == [
+        f"{UNITS}/docker.service.d/zz-limits.conf"
+    ]
+    assert [one.path for one in plan_of(state, Ask("options"), untouched=frozenset({("options", "drop_ins")})).files] == [JSON]
+    assert "stranger" not in plan_of(state, Ask("stranger"), untouched=frozenset({("stranger", "settings")})).owners
+
+
+def test_three_teams_keep_what_is_theirs(make_state):
+    state = make_state({"mtu": 1400, "debug": True}, owners={"net": Ask("net", {"mtu": 1400}), "logs": Ask("logs", {"debug": True})})
+    plan = plan_of(state, Ask("third", {"ipv6": False}))
+    assert plan.file_settings == {"mtu": 1400, "debug": True, "ipv6": False}
+    assert set(plan.owners) == {"net", "logs", "third"}
+    assert plan_of(state, Ask("logs", {})).file_settings == {"mtu": 1400}
+    _plan, problems = planned(state, Request(asks=(Ask("third", {"mtu": 1500}),)))
+    assert "is 1400 by owner 'net', and owner 'third' asks for 1500" in problems[0].sentence
+    taken = plan_of(state, Ask("third", {"mtu": 1500}), take_over={"third": frozenset({"mtu"})})
+    assert (taken.file_settings["mtu"], "net" in taken.owners) == (1500, False)
+
+
+def test_a_drop_in_of_two_owners_is_refused(make_state, make_unit):
+    state = make_state(unit=make_unit(ours=LIMITS), owners={"net": Ask("net", {}, LIMITS)})
+    _plan, problems = planned(state, Request(asks=(Ask("third", {}, {"zz-limits.conf": "[Service]\nLimitNOFILE=1\n"}),)))
+    assert [one.id for one in problems] == ["drop-in-name"]
+    assert planned(state, Request(asks=(Ask("third", {}, LIMITS),)))[1] == []
+
+
+def test_a_plan_names_the_keys_that_change(make_state):
+    state = make_state({"mtu": 1400, "debug": True}, owners={"options": Ask("options", {"mtu": 1400, "debug": True})})
+    plan = plan_of(state, options(mtu=1500, ipv6=False))
+    assert plan.key_changes == {"added": ["ipv6"], "changed": ["mtu"], "removed": ["debug"]}
+    assert plan.key_words == "added ipv6, changed mtu, removed debug"
+    assert plan_of(state, options(mtu=1400, debug=True)).key_words == ""

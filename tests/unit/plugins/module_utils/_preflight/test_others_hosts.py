@@ -422,3 +422,42 @@ def test_a_driver_s_limit_needs_a_file_system_that_has_them(moved):
     assert moved(settings=asked)["quota-unsupported"].severity == ERROR
     assert moved(settings=asked, fstype="xfs")["quota-unsupported"].severity == ERROR
     assert moved(settings=asked, fstype="xfs", options=("rw", "prjquota")) == {}
+
+
+def test_nothing_asked_and_all_given_up_are_said(check, make_state):
+    state = make_state({"mtu": 1400}, owners={"options": Ask("options", {"mtu": 1400})})
+    untouched = frozenset({("options", "settings"), ("options", "drop_ins")})
+    assert check(state, Ask("options"), untouched=untouched)["nothing-asked"].severity == WARNING
+    found = check(state, Ask("options"))["gives-up"]
+    assert (found.severity, "(mtu)" in found.sentence) == (WARNING, True)
+    assert {"nothing-asked", "gives-up"}.isdisjoint(check(state, Ask("options", {"mtu": 1400})))
+
+
+def test_addresses_of_somebody_else_are_left_out_where_they_are_open_or_taken_over(check, make_state, make_unit):
+    """By a drop-in, which is never edited."""
+    theirs = {"/etc/systemd/system/docker.service.d/theirs.conf": f"[Service]\nExecStart=\nExecStart=/usr/sbin/dockerd -H fd:// -H {OPEN}\n"}
+    state = make_state({}, unit=make_unit(foreign=theirs), running_flags={"hosts": ["fd://", OPEN]})
+    ask = Ask("listen", {"hosts": ["fd://"]}, {"zz-drydock-listen.conf": "[Service]\nExecStart=\nExecStart=@dockerd_command@\n"})
+    assert "docker_listen" not in check(state, ask)["foreign-address"].hint
+    assert "foreign-address" not in check(state, ask, take_over={"listen": frozenset({"hosts"})})
+    assert "foreign-address" not in check(dataclasses.replace(state, lets_in={OPEN: True}), ask)
+    assert "foreign-address" in check(dataclasses.replace(state, lets_in={OPEN: False}), ask)
+
+
+# What a container was made with, and whether a change from json-file to local with 10m leaves it behind.
+LOGS = {
+    "made with the default": ("json-file", {}, True),
+    "made so with options of its own": ("json-file", {"tag": "x"}, True),
+    "made with something else": ("syslog", {}, False),
+    "made as asked for": ("local", {"max-size": "10m"}, False),
+}
+
+
+@pytest.mark.parametrize(("driver", "options", "kept"), LOGS.values(), ids=LOGS)
+def test_who_keeps_the_old_log_settings_is_named(check, make_state, make_container, driver, options, kept):
+    there = Inventory({"web": make_container("web", log_driver=driver, log_opts=options)}, {}, (), {})
+    found = check(make_state(inventory=there), Ask("options", {"log-driver": "local", "log-opts": {"max-size": "10m"}}))
+    assert ("log-settings" in found) is kept
+    if kept:
+        assert found["log-settings"].sentence == "1 container keeps the log settings that it was made with: web."
+    assert "log-settings" not in check(make_state(inventory=there), Ask("options", {"mtu": 1400}))
