@@ -17,6 +17,9 @@ from ansible_collections.drydock.dockerd.plugins.plugin_utils._survey import lin
 _CLIENT_SINCE = 13
 # What our other roles need on a host.
 _TOOLS = ("rsync", "python3-cryptography", "python3-requests")
+# What the client needs for 'docker compose' and 'docker buildx', by the distribution and its first release that has it; Docker's own have it for each.
+_PLUGINS = {"Debian": (13.0, ("docker-compose", "docker-buildx")), "Ubuntu": (22.04, ("docker-compose-v2", "docker-buildx"))}
+_DOCKERS_PLUGINS = ("docker-compose-plugin", "docker-buildx-plugin")
 # What cannot be there beside the engine's packages.
 _OTHERS = {
     "distribution": ("docker-ce", "docker-ce-cli", "containerd.io", "podman-docker"),
@@ -52,7 +55,7 @@ def plan(asked: t.Mapping[str, t.Any], facts: t.Mapping[str, t.Any], installed: 
         "manager": manager,
         "packages": packages,
         "install": [_spec(name, version if name == packages[0] else "", manager) for name in packages if name not in installed],
-        "tools": [name for name in _TOOLS if name not in installed],
+        "tools": [name for name in (*_TOOLS, *(_plugins(source, facts, installed) if asked["plugins"] else ())) if name not in installed],
         "is_new": not there,
         "change": bool(there) and (state == "latest" or bool(version and not fnmatch.fnmatchcase(there, version))),
         "conflicting": conflicting,
@@ -86,6 +89,22 @@ def _choice(source: str, manager: str, facts: t.Mapping[str, t.Any]) -> list[str
     # Debian's testing release has no number.
     own_client = facts["distribution"] == "Debian" and (not major.isdigit() or int(major) >= _CLIENT_SINCE)
     return ["docker.io", *(["docker-cli"] if own_client else [])]
+
+
+def _plugins(source: str, facts: t.Mapping[str, t.Any], installed: t.Container[str]) -> t.Sequence[str]:
+    since, names = _PLUGINS.get(str(facts["distribution"]), (0.0, ()))
+    theirs = names if source == "docker" else _DOCKERS_PLUGINS
+    if any(name in installed for name in theirs):
+        # Both bring the same files.
+        return ()
+    if source == "docker":
+        return _DOCKERS_PLUGINS
+    # Debian's testing release has no number.
+    version = str(facts.get("distribution_version") or facts.get("distribution_major_version") or "")
+    try:
+        return names if float(version) >= since else ()
+    except ValueError:
+        return names
 
 
 def _spec(name: str, version: str, manager: str) -> str:

@@ -61,7 +61,14 @@ def test_containers_run_and_come_back(host: t.Any) -> None:
 
 def test_who_was_named_may_use_it(host: t.Any) -> None:
     assert "docker" in host.user("operator").groups
+    assert "docker" in host.user("second").groups
     assert host.check_output("su operator -c 'docker version --format {{.Server.Version}}'")
+
+
+def test_the_client_has_its_plugins_where_there_are_any(host: t.Any) -> None:
+    wanted = host.backend.host == "trixie"
+    for plugin in ("compose", "buildx"):
+        assert (host.run(f"docker {plugin} version").rc == 0) is wanted
 
 
 def test_a_version_that_there_is_not_changes_nothing(host: t.Any) -> None:

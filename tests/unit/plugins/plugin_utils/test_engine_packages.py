@@ -6,7 +6,16 @@ from __future__ import annotations
 import pytest
 from ansible_collections.drydock.dockerd.plugins.plugin_utils import _engine_packages
 
-ASKED = {"source": "distribution", "version": "", "state": "present", "packages": [], "users": "", "url": "https://mirror.example/linux/", "key": ""}
+ASKED = {
+    "source": "distribution",
+    "version": "",
+    "state": "present",
+    "packages": [],
+    "users": "",
+    "url": "https://mirror.example/linux/",
+    "key": "",
+    "plugins": False,
+}
 TRIXIE = {"distribution": "Debian", "distribution_major_version": "13", "distribution_release": "trixie", "pkg_mgr": "apt"}
 BOOKWORM = {**TRIXIE, "distribution_major_version": "12", "distribution_release": "bookworm"}
 FORKY = {**TRIXIE, "distribution_major_version": "n/a", "distribution_release": "forky"}
@@ -36,6 +45,27 @@ def test_each_family_has_its_packages(facts, source, packages):
     assert found["packages"] == found["install"] == packages
     assert found["tools"] == TOOLS
     assert not found["change"]
+
+
+DOCKERS, DEBIANS, UBUNTUS = ["docker-compose-plugin", "docker-buildx-plugin"], ["docker-compose", "docker-buildx"], ["docker-compose-v2", "docker-buildx"]
+
+
+@pytest.mark.parametrize(
+    ("facts", "source", "installed", "plugins"),
+    [
+        (TRIXIE, "distribution", {}, DEBIANS),
+        (FORKY, "distribution", {"docker-buildx": "1"}, DEBIANS[:1]),
+        (BOOKWORM, "distribution", {}, []),
+        (UBUNTU, "distribution", {}, UBUNTUS),
+        ({**UBUNTU, "distribution_version": "20.04"}, "distribution", {}, []),
+        (FEDORA, "distribution", {}, []),
+        (ALMA, "docker", {}, DOCKERS),
+        (TRIXIE, "docker", {"docker-compose": "2"}, []),
+        (TRIXIE, "distribution", {"docker-compose-plugin": "2"}, []),
+    ],
+)
+def test_the_client_s_plugins_come_from_the_same_source(facts, source, installed, plugins):
+    assert plan(facts, {**dict.fromkeys(TOOLS, "1"), **installed}.items(), source=source, plugins=True)["tools"] == plugins
 
 
 def test_what_is_there_is_not_installed_again():

@@ -202,11 +202,12 @@ def test_a_taken_address_is_found_before_dockerd_fails_on_it(make_state, make_un
     assert ids(check(make_state(unit=make_unit(BARE)), ask)) == [("plain-loopback", WARNING)]
 
 
-def test_a_port_of_a_container_is_told_with_its_name(make_state, make_unit, make_container, inventory, check):
+def test_a_port_of_a_container_is_told_with_its_name(make_state, make_unit, make_container, check):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        there = dataclasses.replace(inventory, containers={"web": make_container("web", ports=(f"tcp/{port}",))})
-        state = make_state(unit=make_unit(BARE), inventory=there)
+        state = make_state(unit=make_unit(BARE))
+        there = dataclasses.replace(state.inventory, containers={"web": make_container("web", ports=(f"tcp/{port}",))})
+        state = dataclasses.replace(state, inventory=there)
         (found,) = [one for one in check(state, Ask("listen", {"hosts": ["fd://", f"tcp://127.0.0.1:{port}"]})) if one.id == "address-in-use"]
     assert found.sentence == f"tcp://127.0.0.1:{port} is taken: container web publishes port {port}."
 
