@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import typing as t
 
 from ansible.errors import AnsibleFilterError
@@ -22,7 +23,8 @@ def certificates_names(asked: t.Any, listens: t.Any, facts: dict[str, t.Any], kn
 
 def certificates_refusals(given: dict[str, t.Any]) -> list[str]:
     """A sentence for each variable that cannot be used as it is."""
-    return _tls.refusals(given)
+    # What AWX gives to each job.
+    return _tls.refusals(given, passing={"JOB_ID", "INVENTORY_ID"} <= set(os.environ))
 
 
 def certificates_trouble(certificates: list[t.Any], keys: list[t.Any], called: dict[str, str], signed: bool = True) -> list[str]:

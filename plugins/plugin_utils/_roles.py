@@ -45,6 +45,7 @@ PHRASES = {
         "Nothing is asked for: neither docker_options_settings nor docker_options_drop_ins are given."
     ),
     "Set tlscacert to the file of the CA": "Set docker_listen_tls_ca to the file of the CA",
+    "Put the certificates there first, all three files.": "Let role docker_tls come before in the play, or put the certificates there first, all three files.",
     "Set settings.": "Set docker_options_settings.",
     "Leave settings out to have them untouched.": "Leave docker_options_settings out to have them untouched.",
     "Install the engine from packages and remove the snap.": "Install the engine from packages (role docker_engine) and remove the snap.",

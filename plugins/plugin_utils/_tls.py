@@ -72,14 +72,15 @@ def _alternative_name(text: str) -> str:
         return f"DNS:{text.lower()}" if _NAME.fullmatch(text) and len(text) < 254 else ""
 
 
-def refusals(given: t.Mapping[str, t.Any]) -> list[str]:
+def refusals(given: t.Mapping[str, t.Any], passing: bool = False) -> list[str]:
     """Why nothing may be done, looking at nothing but the role's variables.
 
     :param given: the variables without their prefix.
+    :param passing: the controller ends with this play, and all that lies on it with it.
     """
     return [
         *_misshapen(given),
-        *_incomplete({name: bool(str(given[name]).strip()) for name in ("ca_cert", "ca_key", "ca_dir", "server_cert", "server_key")}, given),
+        *_incomplete({name: bool(str(given[name]).strip()) for name in ("ca_cert", "ca_key", "ca_dir", "server_cert", "server_key")}, given, passing),
     ]
 
 
@@ -109,7 +110,7 @@ def _misshapen(given: t.Mapping[str, t.Any]) -> list[str]:
     return found
 
 
-def _incomplete(has: t.Mapping[str, bool], given: t.Mapping[str, t.Any]) -> list[str]:
+def _incomplete(has: t.Mapping[str, bool], given: t.Mapping[str, t.Any], passing: bool) -> list[str]:
     found = []
     if has["server_cert"] != has["server_key"]:
         there, missing = ("server_cert", "server_key") if has["server_cert"] else ("server_key", "server_cert")
@@ -123,9 +124,11 @@ def _incomplete(has: t.Mapping[str, bool], given: t.Mapping[str, t.Any]) -> list
     elif has["ca_cert"] and not has["ca_key"] and not has["server_cert"]:
         sentence = "docker_tls_ca_cert is given without docker_tls_ca_key, so that nothing can be signed."
         found.append(message("tls-incomplete", sentence, "Give the key, or docker_tls_server_cert."))
-    elif not has["ca_cert"] and not has["ca_dir"]:
-        way_out = "Set docker_tls_ca_dir to a directory on the controller, where one is made once, or give docker_tls_ca_cert and _key."
-        found.append(message("tls-ca", "There is no CA.", way_out))
+    elif passing and not has["ca_cert"] and not has["ca_dir"]:
+        sentence = "There is no CA, and one that is made here is lost with this job, because its container is the controller."
+        found.append(
+            message("tls-ca", sentence, "Give docker_tls_ca_cert and docker_tls_ca_key, from a credential, or docker_tls_ca_dir on a volume that stays.")
+        )
     if has["ca_cert"] and given["clients"]:
         sentence = "docker_tls_clients needs docker_tls_ca_dir, where their files are made, and not a CA that is given as text."
         found.append(message("variables-clash", sentence, "Use role docker_client, which makes the key on the client's machine."))

@@ -15,11 +15,12 @@ from running import EPHEMERAL, address, connect
 
 # With what cannot be had here.
 NOT_HERE = {"docs/awx.md:1": "an AWX"}
-# The page's own first, whose certificates the others take as given.
-CERTIFICATES = "roles/docker_tls/README.md:1"
-HERE = sorted((one for one in PLAYBOOKS if str(one) not in NOT_HERE), key=lambda one: str(one) != CERTIFICATES)
-# The inventory of the README, which belongs to the playbook behind it.
+# The inventory of the README, which belongs to the playbook behind it. Both come first, on a host that nobody has touched; then the page whose certificates the
+# others take as given.
 INVENTORY = next(one for one in EXAMPLES if str(one) == "README.md:1")
+FIRST = "README.md:2"
+CERTIFICATES = "roles/docker_tls/README.md:1"
+HERE = sorted((one for one in PLAYBOOKS if str(one) not in NOT_HERE), key=lambda one: (str(one) != FIRST, str(one) != CERTIFICATES))
 
 
 @pytest.fixture(scope="module")
@@ -48,11 +49,18 @@ def test_an_example_does_what_it_says(example: Example, inventory: str) -> None:
     if "ansible.builtin.import_playbook" in example.content[0]:
         # What the survey of the job template asks for.
         words += ["--extra-vars", json.dumps({"target": "docker_hosts", "docker_data_root_path": "/mnt/data/docker"})]
-    done = forked.run(words, {"ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json", "HOME": str(EPHEMERAL)})
-    told = json.loads(done.stdout[done.stdout.index("{\n") :])
-    results = [result for play in told["plays"] for task in play["tasks"] for result in task["hosts"].values()]
-    assert [one["msg"] for one in results if one.get("failed")] == []
-    assert (done.returncode, len(told["stats"])) == (0, 1)
+    changes = []
+    # Of the first page everything has to hold: what check mode says of it, and that it is done then.
+    for more in (["--check"], [], []) if str(example) == FIRST else ([],):
+        done = forked.run([*words, *more], {"ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json", "HOME": str(EPHEMERAL)})
+        # What is said on the way leaves it JSON.
+        told = json.loads(done.stdout)
+        results = [result for play in told["plays"] for task in play["tasks"] for result in task["hosts"].values()]
+        assert [one["msg"] for one in results if one.get("failed")] == []
+        assert (done.returncode, len(told["stats"])) == (0, 1)
+        changes.append(next(iter(told["stats"].values()))["changed"] > 0)
+    if str(example) == FIRST:
+        assert changes == [True, True, False]
 
 
 def test_only_what_needs_more_than_a_host_is_left_out() -> None:

@@ -81,7 +81,7 @@ def address_findings(state: State, plan: Plan, check_mode: bool) -> t.Iterator[F
         if path and not os.path.isfile(path):
             # What makes it may come before this in the same play, and makes nothing in check mode.
             severity = WARNING if check_mode else ERROR
-            yield Finding("tls-file", severity, f"{key} {path} does not exist on this host.", "Put the certificate there first.")
+            yield Finding("tls-file", severity, f"{key} {path} does not exist on this host.", "Put the certificates there first, all three files.")
     yield from _certificate_findings(state, plan)
     if any(one.scheme == "fd" for one in plan.after.addresses) and state.systemd_socket is None:
         yield Finding(

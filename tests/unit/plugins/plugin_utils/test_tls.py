@@ -80,6 +80,8 @@ def test_what_is_no_name_of_the_network_is_left_out():
         {"ca_dir": "", "ca_cert": "x", "server_cert": "x", "server_key": "x"},
         {"names": "a\nb.example.com\n*.example.com\n10.0.0.1\n::1", "clients": ["ci", "ann@example.com"], "renew_before": ""},
         {"ca_passphrase": "eight888"},
+        # There is a place for one.
+        {"ca_dir": ""},
     ],
 )
 def test_what_is_complete_is_not_refused(given):
@@ -90,7 +92,6 @@ def test_what_is_complete_is_not_refused(given):
     ("given", "sentence"),
     [
         ({"ca_passphrase": 1234567890}, "docker_tls_ca_passphrase was read as a number"),
-        ({"ca_dir": ""}, "There is no CA. Set docker_tls_ca_dir to "),
         ({"ca_key": "x"}, "docker_tls_ca_key is given without docker_tls_ca_cert."),
         ({"ca_cert": "x"}, "docker_tls_ca_cert is given without docker_tls_ca_key, so that nothing can be signed."),
         ({"server_cert": "x"}, "docker_tls_server_cert is given without docker_tls_server_key."),
@@ -186,3 +187,10 @@ def test_what_does_not_fit_is_told(certificates, keys, sentence):
 def test_a_server_that_the_ca_has_not_signed_is_told():
     found = _tls.trouble([certificate("ca"), certificate("server")], [key("server")], CALLED, signed=False)
     assert found == ["docker_tls_ca_cert has not signed docker_tls_server_cert. Give the CA that has. [tls-other-ca]"]
+
+
+def test_a_ca_that_would_be_lost_with_the_job_is_not_made():
+    (found,) = _tls.refusals({**GIVEN, "ca_dir": ""}, passing=True)
+    assert "is lost with this job" in found
+    for given in ({}, {"ca_dir": "", "ca_cert": "x", "ca_key": "x"}):
+        assert _tls.refusals({**GIVEN, **given}, passing=True) == []
