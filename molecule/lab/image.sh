@@ -33,6 +33,8 @@ case $suite in
     bullseye | bookworm) ;;                   # the client is part of docker.io
     *) packages="$packages docker-cli" ;;
 esac
+# One of them has all file systems that a data root may lie on.
+[ "$suite" != trixie ] || packages="$packages xfsprogs btrfs-progs"
 # What nobody on a lab host waits for, and for SysV what a container lacks: terminals, and the right to raise limits.
 case $suite in
     sysv)

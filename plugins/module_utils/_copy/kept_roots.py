@@ -16,7 +16,7 @@ from .._host import files
 from .._host.files import inode_of
 from .._host.libc import call
 from .._host.mounts import are_one_place, is_mount_point, parse_mountinfo, points_below
-from . import trust_index
+from . import file_flags, trust_index
 from .kept_mark import KEPT_MARK
 from .listing import COPY_MARK
 
@@ -200,6 +200,9 @@ def remove(path: str, inode: tuple[int, int], mountinfo: str) -> None:
     below = points_below(path, parse_mountinfo(mountinfo))
     if below:
         raise DrydockError("mount-in-old", f"{below[0]} is mounted below {path}, which is to be removed.", "Unmount it first, then run again.")
+    if os.path.exists(os.path.join(path, COPY_MARK)):
+        # Its flags are ours; those of old data that were kept are whoever's who has set them.
+        file_flags.let_change(path)
     stays = [name for name in os.listdir(path) if name == "lost+found" or name.startswith(KEPT)] if is_mount_point(path) else []
     # The marks last: what an interrupted removal leaves is still known to be ours.
     files.remove_tree(path, keep=(COPY_MARK, KEPT_MARK, *stays))

@@ -12,7 +12,8 @@ import typing as t
 
 import pytest
 from ansible_collections.drydock.dockerd.plugins.module_utils._copy import copier as copier_module
-from ansible_collections.drydock.dockerd.plugins.module_utils._copy import file_flags
+from ansible_collections.drydock.dockerd.plugins.module_utils._copy import file_flags, kept_roots
+from ansible_collections.drydock.dockerd.plugins.module_utils._copy.listing import COPY_MARK
 from ansible_collections.drydock.dockerd.plugins.module_utils._host import files
 from ansible_collections.drydock.dockerd.plugins.module_utils._host.host import Host
 
@@ -122,3 +123,18 @@ def test_what_a_file_system_does_not_take_is_told_and_keeps_nothing_else_away(
         patch.setattr(file_flags, "set_flags", without_nodump)
         assert moving.give_flags() == {str(target / "immutable"): "d"}
     assert flags(target) == {**ALL, "immutable": "i"}
+
+
+def test_a_copy_that_is_given_up_goes_with_its_flags_and_old_data_do_not(roots: tuple[pathlib.Path, pathlib.Path]) -> None:
+    source, target = roots
+    moving = copier(source, target)
+    moving.warm_pass()
+    moving.final_pass()
+    moving.give_flags()
+    (target / COPY_MARK).touch()
+    kept_roots.remove(str(target), files.inode_of(str(target)), "")
+    assert not target.exists()
+    with pytest.raises(PermissionError):
+        kept_roots.remove(str(source), files.inode_of(str(source)), "")
+    assert (source / "immutable").exists()
+    target.mkdir()
