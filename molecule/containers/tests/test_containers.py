@@ -113,6 +113,23 @@ def test_host_without_python_requests_is_refused(host: t.Any) -> None:
     assert set(picture(host)) == set(before)
 
 
+def test_a_container_of_somebody_else_is_taken_over_in_words_only(host: t.Any) -> None:
+    host.check_output("docker run --detach --stop-timeout 1 --name pihole --volume /data lab:app sh -c 'echo precious >/data/db; sleep 1d'")
+    before = picture(host)
+    wanted = {"name": "pihole", "image": "lab:app", "command": OBEY, "networks": [{"name": "bridge"}]}
+    for check in (True, False):
+        play = role(host, wanted, check=check)
+        assert play.failed
+        assert "Container pihole is there, and somebody else made it" in play.message
+        assert picture(host) == before
+    # The way out, as it is written.
+    play = role(host, wanted, take_over=["pihole"])
+    assert not play.failed, play.message
+    assert inspect(host, "pihole")["Config"]["Labels"]["drydock.dockerd.role"] == "docker_containers"
+    assert role(host, wanted).changed == 0
+    host.check_output("docker rm --force --volumes pihole")
+
+
 # Changes ----------------------------------------------------------------------------------------------------------
 
 
