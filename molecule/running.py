@@ -80,7 +80,7 @@ def run_module(host: t.Any, arguments: str, module: str = "data_root", check: bo
 def assert_all_is_there(now: dict[str, t.Any], before: dict[str, t.Any]) -> None:
     """Containers with their states, volumes, images and networks are what they were."""
     assert as_it_was(now) == as_it_was(before)
-    assert now["volumes"] == before["volumes"]
+    assert now["volumes"] == before["volumes"], [now["volumes"], before["volumes"]]
     assert now["images"] == before["images"]
     assert now["networks"] == before["networks"]
 

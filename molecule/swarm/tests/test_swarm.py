@@ -52,9 +52,9 @@ class Swarm:
     def names(self, host: t.Any) -> int:
         """How many tasks of the global service a task finds by its name, and reaches."""
         id = self.tasks(host, "agent")[0]
-        found = host.run("docker exec %s nslookup tasks.agent", id).stdout
+        found = host.run("docker exec %s busybox nslookup tasks.agent", id).stdout
         addresses = set(re.findall(r"Address(?: \d+)?: (10\.77\.\d+\.\d+)", found))
-        return sum(host.run("docker exec %s ping -c 1 -W 2 %s", id, one).rc == 0 for one in addresses)
+        return sum(host.run("docker exec %s busybox ping -c 1 -W 2 %s", id, one).rc == 0 for one in addresses)
 
 
 @pytest.fixture(scope="module")

@@ -23,6 +23,8 @@ _MOUNTINFO = "/proc/self/mountinfo"
 # Entries of ours directly below a data root: never copied, never deleted as strangers.
 OUR_PREFIX = b".drydock-"
 COPY_MARK = ".drydock-copy"
+# xfs shows an ACL a second time in its own form, and properties of btrfs are flags by another name.
+OWN_ATTRIBUTES = ("trusted.SGI_ACL_", "btrfs.")
 # linux/limits.h, the byte behind the end counted.
 _PATH_MAX = 4096
 # What rsync adds to a name while it writes: a dot in front, and a dot and six letters behind.
@@ -193,9 +195,11 @@ def _mounted_below(root: str) -> set[bytes]:
 
 
 def attributes(of: int | bytes, follow: bool = False) -> dict[str, bytes]:
-    """Extended attributes, ACLs among them, of a path or of what is open."""
+    """Extended attributes, ACLs among them, of a path or of what is open; without those that are the file system's own."""
     found = {}
     for name in os.listxattr(of, follow_symlinks=follow):
+        if name.startswith(OWN_ATTRIBUTES):
+            continue
         try:
             found[name] = os.getxattr(of, name, follow_symlinks=follow)
         except OSError as exc:
@@ -250,6 +254,7 @@ def parse_limit(text: str, option: str = "bandwidth_limit") -> int:
 __all__ = (
     "COPY_MARK",
     "OUR_PREFIX",
+    "OWN_ATTRIBUTES",
     "Entry",
     "Listing",
     "Moment",

@@ -16,6 +16,7 @@ import shutil
 import typing as t
 
 from .._host.host import Host, Result
+from .listing import OWN_ATTRIBUTES
 
 NICE = 10
 IDLE = ("ionice", "-c", "3")
@@ -46,12 +47,13 @@ def send(host: Host, source: str, target: str, paths: t.Iterable[bytes], limit: 
     :param limit: KiB a second, 0 for none.
     :param idle: let others go first.
     """
+    leave_out = [f"--filter=-x {name}*" for name in OWN_ATTRIBUTES]
     first = (*IDLE, "nice", "-n", str(NICE)) if idle and shutil.which("ionice") else ()
     options = [f"--bwlimit={limit}"] if limit else []
     # A bare name that begins with # or ; is a comment to some versions of rsync.
     names = b"\0".join(b"./" + path for path in paths)
     return host.run(
-        "env", f"{_ROOT}={source}", *first, "rsync", *_OPTIONS, *options, f"--rsh=sh -c '{_READER}'", "--dirs", "--from0", "--files-from=-",
+        "env", f"{_ROOT}={source}", *first, "rsync", *_OPTIONS, *leave_out, *options, f"--rsh=sh -c '{_READER}'", "--dirs", "--from0", "--files-from=-",
         "source::root/", target + "/", timeout=None, stdin=names,
     )  # fmt: skip
 

@@ -718,6 +718,15 @@ def test_the_longest_path_is_judged_by_where_it_will_be():
     assert listing.longest(tree, "/" + "l" * 90) == b"/" + b"l" * 90 + b"/" + b"a" * 4000
 
 
+def test_attributes_of_a_file_system_s_own_are_nobody_s_business(tmp_path, monkeypatch):
+    """xfs lists an ACL twice, and what btrfs calls a property no other file system takes."""
+    real = os.listxattr
+    (tmp_path / "file").touch()
+    os.setxattr(tmp_path / "file", "user.word", b"value")
+    monkeypatch.setattr(os, "listxattr", lambda *of, **how: [*real(*of, **how), "trusted.SGI_ACL_FILE", "btrfs.compression"])
+    assert listing.attributes(os.fsencode(tmp_path / "file")) == {"user.word": b"value"}
+
+
 def test_what_is_bound_below_from_its_own_file_system_is_not_listed(tmp_path, monkeypatch):
     """The kernel's device number is the same on both sides of such a mount: only its list of mounts tells."""
     volume = tmp_path / "volumes" / "a b" / "_data"
