@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import typing as t
 
 from .._errors import DrydockError
@@ -22,6 +23,8 @@ from .listing import COPY_MARK
 
 # Begins the name of every directory that old data are set aside in.
 KEPT = ".drydock-kept-"
+# What the engine writes below its usual root wherever its own is: files of a swarm's load balancers, made anew (moby: libnetwork/sandbox_dns_unix.go).
+_SCRATCH = re.compile(r"network/files/lb_[^/]+/(?:hosts|resolv\.conf(?:\.hash)?)")
 # renameat2(2)
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 
@@ -39,11 +42,16 @@ def left_there(source: str) -> list[str]:
 
 
 def empty_ones(path: str) -> set[str]:
-    """Names in a directory that hold nothing but empty directories: some containerds make them again at every start."""
+    """Names in a directory that hold nothing but what an engine makes again by itself: empty directories (some containerds), and scratch files."""
     if os.path.islink(path) or not os.path.isdir(path):
         return set()
     there = {name for name in os.listdir(path) if os.path.isdir(os.path.join(path, name)) and not os.path.islink(os.path.join(path, name))}
-    return {name for name in there if not any(below for _top, _names, below in os.walk(os.path.join(path, name)))}
+    return {name for name in there if all(_SCRATCH.fullmatch(os.path.relpath(one, path)) for one in _files_in(os.path.join(path, name)))}
+
+
+def _files_in(path: str) -> t.Iterator[str]:
+    for top, _names, files_there in os.walk(path):
+        yield from (os.path.join(top, name) for name in files_there)
 
 
 def is_unfinished_copy(path: str) -> bool:
@@ -59,6 +67,8 @@ def _remove_empty(path: str) -> None:
     :raises OSError: it does.
     """
     for name in empty_ones(path):
+        for one in list(_files_in(os.path.join(path, name))):
+            os.unlink(one)
         for top, _names, _files_there in os.walk(os.path.join(path, name), topdown=False):
             os.rmdir(top)
     os.rmdir(path)

@@ -15,7 +15,7 @@ from .._copy import kept_roots
 from .._copy.root_links import is_link_to, links_into
 from .._host.host import Host
 from .._host.mounts import are_one_place, in_fstab, is_below, mount_of
-from .._observe.state import State
+from .._observe.state import DEFAULT_DATA_ROOT, State
 from .._plan.plan import CONTAINERD_ROOT, Move
 from .._plan.request import Request
 from .._service.detect import service_of
@@ -85,9 +85,9 @@ def place_findings(host: Host, state: State, move: Move, request: Request) -> t.
         yield Finding("same-file-system", WARNING, sentence, "Choose a path on another disk if that is what it is for.")
     if os.path.isdir(move.target):
         names = {name for name in os.listdir(move.target) if name != "lost+found" and not name.startswith(kept_roots.KEPT)}
-        if move.tree == CONTAINERD_ROOT or move.restores:
+        if move.tree == CONTAINERD_ROOT or move.restores or move.target == DEFAULT_DATA_ROOT:
             # Debian's containerd makes a directory for its plugins below its usual root, wherever its root is; dockerd makes what a container
-            # mounts there.
+            # mounts there, and files of a swarm's load balancers.
             names -= kept_roots.empty_ones(move.target)
             names -= {os.path.basename(path) for path in links_into(move.target, move.source)}
         if names and (move.rename or not kept_roots.is_unfinished_copy(move.target)):

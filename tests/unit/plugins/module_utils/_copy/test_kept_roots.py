@@ -277,3 +277,23 @@ def test_what_is_no_copy_of_ours_is_left_alone(copy: t.Callable[[], tuple[pathli
     before = tree(target)
     assert kept_roots.keep_copy(str(target), "now") == kept_roots.keep_copy(str(tmp_path / "nowhere"), "now") == ""
     assert tree(target) == before
+
+
+def test_what_the_engine_writes_to_its_usual_root_is_in_nobody_s_way(tmp_path):
+    """Files of a swarm's load balancers, wherever its root is."""
+    origin, kept = tmp_path / "docker", tmp_path / "docker.drydock-kept-20260101T000000"
+    scratch = origin / "network" / "files" / "lb_x1"
+    scratch.mkdir(parents=True)
+    for name in ("hosts", "resolv.conf", "resolv.conf.hash"):
+        (scratch / name).write_text("made anew")
+    (kept / "network" / "files").mkdir(parents=True)
+    (kept / "network" / "files" / "local-kv.db").write_text("data")
+    assert kept_roots.empty_ones(str(origin)) == {"network"}
+    assert kept_roots.empty_ones(str(kept)) == set()
+    kept_roots.take_back(str(kept), str(origin))
+    assert (origin / "network" / "files" / "local-kv.db").read_text() == "data"
+    assert not scratch.exists()
+    (scratch.parent / "lb_x2").mkdir()
+    (scratch.parent / "lb_x2" / "other").write_text("somebody's")
+    (origin / "network" / "files" / "local-kv.db").unlink()
+    assert kept_roots.empty_ones(str(origin)) == set()
