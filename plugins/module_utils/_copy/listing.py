@@ -160,18 +160,18 @@ def _directory(top: bytes, path: bytes, listed: Entry | None) -> t.Iterator[int 
     """
     where = os.path.join(top, path) if path else top
     try:
-        descriptor = os.open(where, _DIRECTORY | (os.O_NOFOLLOW if listed else 0))
+        descriptor = os.open(where, _DIRECTORY)
     except (FileNotFoundError, NotADirectoryError):
         yield None
         return
     except OSError as exc:
-        # A link in its place, and a path that is too long.
-        if exc.errno == errno.ELOOP:
-            yield None
-            return
         if exc.errno == errno.ENAMETOOLONG:
             raise too_long(where) from exc
-        raise
+        if exc.errno != errno.ELOOP:
+            raise
+        # A link that leads in circles.
+        yield None
+        return
     try:
         yield descriptor if listed is None or as_entry(os.fstat(descriptor)).inode == listed.inode else None
     finally:

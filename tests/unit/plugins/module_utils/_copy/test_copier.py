@@ -679,12 +679,12 @@ def test_a_directory_that_becomes_a_link_is_not_listed_by_what_it_leads_to(tmp_p
     (host_files / "shadow").write_text("secret")
     (host_files / "e" / "key").write_text("secret")
     real = os.open
-    for swapped, within in (("d", "d"), ("d/e", "d")):
+    for swapped, within, leads in (("d", "d", host_files), ("d/e", "d", host_files), ("d", "d", "d")):
 
-        def opening(path, *arguments, swapped=swapped, within=within, **more):
+        def opening(path, *arguments, swapped=swapped, within=within, leads=leads, **more):
             if path == os.fsencode(source / swapped) and not os.path.islink(source / within):
                 (source / within).rename(tmp_path / "away")
-                (source / within).symlink_to(host_files)
+                (source / within).symlink_to(leads)
             return real(path, *arguments, **more)
 
         monkeypatch.setattr(os, "open", opening)
@@ -720,10 +720,9 @@ def test_the_longest_path_is_judged_by_where_it_will_be():
 
 def test_attributes_of_a_file_system_s_own_are_nobody_s_business(tmp_path, monkeypatch):
     """xfs lists an ACL twice, and what btrfs calls a property no other file system takes."""
-    real = os.listxattr
     (tmp_path / "file").touch()
-    os.setxattr(tmp_path / "file", "user.word", b"value")
-    monkeypatch.setattr(os, "listxattr", lambda *of, **how: [*real(*of, **how), "trusted.SGI_ACL_FILE", "btrfs.compression"])
+    monkeypatch.setattr(os, "listxattr", lambda path, follow_symlinks: ["user.word", "trusted.SGI_ACL_FILE", "btrfs.compression"])
+    monkeypatch.setattr(os, "getxattr", lambda path, name, follow_symlinks: b"value")
     assert listing.attributes(os.fsencode(tmp_path / "file")) == {"user.word": b"value"}
 
 
