@@ -213,8 +213,8 @@ def test_empty_text_means_not_given_for_every_option(host: t.Any, name: str) -> 
     empty = {variable: "" for role in defaults for variable in role if variable not in CREDENTIAL}
     assert len(empty) >= 5
     job = done(run(host, name, {**empty, "target": "", "rolling_batch": ""}, "--check"))
-    # Options and names that nobody asks for any more are taken out.
-    assert job["changed"] is (name != "containers")
+    # Names that nobody asks for any more are taken out of a certificate; options that are not given stay.
+    assert job["changed"] is (name == "certificates")
 
 
 def test_the_move_of_both_roots_is_taken_back(host: t.Any) -> None:

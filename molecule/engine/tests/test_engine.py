@@ -66,7 +66,8 @@ def test_who_was_named_may_use_it(host: t.Any) -> None:
 
 
 def test_the_client_has_its_plugins_where_there_are_any(host: t.Any) -> None:
-    wanted = host.backend.host == "trixie"
+    # Debian 12 has none, and one host does without.
+    wanted = host.backend.host == "forky"
     for plugin in ("compose", "buildx"):
         assert (host.run(f"docker {plugin} version").rc == 0) is wanted
 
