@@ -70,6 +70,7 @@ def preflight(
             forecast, space = space_findings(host, state, plan, moves)
             findings += space
     if steps_of(plan):
+        findings += list(stopped_findings(host, state, plan))
         findings += list(room_findings(host))
         findings += list(file_findings(state, plan))
     for doomed in plan.doomed:
@@ -89,6 +90,13 @@ def preflight(
         findings += list(validate(host, state, plan, check_mode))
     # Two trees on one mount are told of it once.
     return list(dict.fromkeys(findings)), forecast
+
+
+def stopped_findings(host: Host, state: State, plan: Plan) -> t.Iterator[Finding]:
+    """A daemon that is down is not started by a change: whoever stopped it had a reason."""
+    if not state.pid and plan.effect != "start" and plan.files and not plan.moves:
+        sentence = "The daemon does not run, and is not started: what is written comes into force when somebody starts it."
+        yield Finding("daemon-stopped", WARNING, sentence, f"Start it: {service_of(host).start_command}.")
 
 
 def dependent_findings(host: Host, state: State, plan: Plan) -> t.Iterator[Finding]:

@@ -185,7 +185,7 @@ def test_the_local_socket_moves_with_a_restart_only(check, make_state, make_unit
     unit = make_unit(BARE)
     assert ids(check(make_state(unit=unit), ROOT_SOCKET)) == []
     assert ids(check(make_state(unit=unit), ROOT_SOCKET, restart="never")) == [("restart-pending", WARNING), ("socket-restart", ERROR)]
-    assert ids(check(make_state(unit=unit, pid=0), ROOT_SOCKET)) == [("socket-restart", ERROR)]
+    assert ids(check(make_state(unit=unit, pid=0), ROOT_SOCKET)) == [("daemon-stopped", WARNING), ("socket-restart", ERROR)]
 
 
 def test_what_is_made_in_the_same_play_need_not_be_there_in_check_mode(check, make_state, tls):

@@ -461,3 +461,13 @@ def test_who_keeps_the_old_log_settings_is_named(check, make_state, make_contain
     if kept:
         assert found["log-settings"].sentence == "1 container keeps the log settings that it was made with: web."
     assert "log-settings" not in check(make_state(inventory=there), Ask("options", {"mtu": 1400}))
+
+
+def test_a_daemon_that_is_down_is_told_and_stays_so(check, make_state):
+    found = check(make_state(pid=0))["daemon-stopped"]
+    assert found.severity == WARNING
+    assert found.hint.startswith("Start it: ")
+    assert "daemon-stopped" not in check(make_state())
+    # There is nothing to write.
+    state = make_state({"mtu": 1400}, pid=0, owners={"options": RESTART})
+    assert "daemon-stopped" not in check(state)
