@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import typing as t
@@ -47,6 +48,8 @@ class RenderingActionModule(FollowingActionModule):
             args["requests"] = [given(request) for request in args["requests"]]
         for request in args.get("requests") or []:
             self._render_request(request, variables)
+        for request in (args, *(args.get("requests") or [])):
+            self._check_settings(request.get("settings"))
         result.update(self.run_module(args, task_vars))
         if is_of_a_role(self._task):
             slips = sorted(misspelt(variables).items())
@@ -62,6 +65,18 @@ class RenderingActionModule(FollowingActionModule):
             result["warnings"] = [*(result.get("warnings") or []), *warnings]
         if result.get("changed"):
             self._show(f"{name}: {result['msg']}")
+
+    def _check_settings(self, settings: t.Any) -> None:
+        """Ansible itself would speak of an argument that no user of a role has ever seen."""
+        if isinstance(settings, str):
+            with contextlib.suppress(ValueError):
+                settings = json.loads(settings)
+        if settings is not None and not isinstance(settings, dict):
+            name = "docker_options_settings" if is_of_a_role(self._task) else "settings"
+            shown = json.dumps(settings, default=str)[:60]
+            raise AnsibleActionFail(
+                message("variable-value", f"{name} is {shown}.", "Give a dictionary of keys of daemon.json, for example {log-driver: local}.")
+            )
 
     def _prepare(self, args: dict[str, t.Any]) -> None:
         """What a module adds to its own arguments."""

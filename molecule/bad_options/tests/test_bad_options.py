@@ -17,7 +17,7 @@ CASES = {
     "never used": ({"registry-mirror": ["https://m.example"]}, "Key 'registry-mirror' is one that dockerd takes and never uses. Use registry-mirrors."),
     "at the top level": ({"http-proxy": "http://p.example:3128"}, "Key 'http-proxy' is one that dockerd takes and never uses. Use proxies."),
     "type": ({"max-concurrent-downloads": "3"}, "Key 'max-concurrent-downloads' is \"3\", and dockerd wants a number. Write it without quotes"),
-    "a number among text": ({"log-opts": {"max-file": 3}}, "Key 'log-opts' has 3 in it, and dockerd wants text there. Write it in quotes."),
+    "a number among text": ({"log-opts": {"max-file": 3}}, "Key 'log-opts' has max-file: 3 in it, and dockerd wants text there. Write it in quotes."),
     "value": ({"log-level": "loud"}, "Key 'log-level' is \"loud\", which dockerd does not know. Use one of panic, fatal, error"),
     "hosts": ({"hosts": ["tcp://127.0.0.1:2375"]}, "Key 'hosts' cannot be set by owner 'options'. Use role docker_listen for it."),
     "tlsverify": ({"tlsverify": False}, "Key 'tlsverify' cannot be set by owner 'options'. Use role docker_listen for it."),
@@ -25,6 +25,13 @@ CASES = {
     "a flag of the unit": ({"containerd": "/run/other.sock"}, "'containerd' is given by --containerd=/run/containerd/containerd.sock in "),
     "restart": ({"restart": False}, "daemon.json has the key 'restart', which keeps or starts all containers at once."),
     "two at once": ({"live-restor": True, "log-level": "loud"}, "which dockerd does not know."),
+}
+
+
+# No dictionary at all, in the words of who typed it.
+SHAPES = {
+    "a list": (["log-driver"], 'docker_options_settings is ["log-driver"]. Give a dictionary of keys of daemon.json'),
+    "text": ("log-driver", 'docker_options_settings is "log-driver". Give a dictionary of keys of daemon.json'),
 }
 
 
@@ -38,3 +45,8 @@ def test_bad_option_is_refused(host: t.Any, settings: dict[str, t.Any], words: s
     message = refused(host, settings)
     assert words in message
     assert [key for key in settings if f"'{key}'" not in message] == []
+
+
+@pytest.mark.parametrize(("settings", "words"), SHAPES.values(), ids=SHAPES)
+def test_what_is_no_dictionary_is_refused_by_its_variable(host: t.Any, settings: t.Any, words: str) -> None:
+    assert words in refused(host, settings)

@@ -278,8 +278,9 @@ def _as_wanted(key: Key, value: t.Any) -> str:
 
 def _odd_part(key: Key, value: t.Any) -> str:
     """What is no text in a value whose parts all are; empty when there is none. The other parts are dockerd's to judge."""
-    parts = value if key.name in LIST_KEYS else value.values() if key.name == "log-opts" else ()
-    return next((json.dumps(one) for one in parts if not isinstance(one, str)), "")
+    if key.name == "log-opts":
+        return next((f"{name}: {json.dumps(one)}" for name, one in value.items() if not isinstance(one, str)), "")
+    return next((json.dumps(one) for one in (value if key.name in LIST_KEYS else ()) if not isinstance(one, str)), "")
 
 
 def _dotted(version: Version) -> str:

@@ -96,7 +96,7 @@ FAULTS = [
     ("default-shm-size", 64, (), "key-type", "and dockerd wants text.", "Write it in quotes."),
     ("dns", "9.9.9.9", (), "key-type", "and dockerd wants a list.", 'Write it as ["9.9.9.9"].'),
     ("labels", ["a=b", 1], (), "key-type", "Key 'labels' has 1 in it, and dockerd wants text there.", "Write it in quotes."),
-    ("log-opts", {"max-file": 3}, (), "key-type", "Key 'log-opts' has 3 in it", "Write it in quotes."),
+    ("log-opts", {"max-file": 3}, (), "key-type", "Key 'log-opts' has max-file: 3 in it", "Write it in quotes."),
     ("debug", None, (), "key-type", "Key 'debug' is null", ""),
     ("log-level", "loud", (), "key-value", "Key 'log-level' is \"loud\", which dockerd does not know.", "Use one of panic, fatal"),
     ("registry-mirror", [], (), "key-unused", "is one that dockerd takes and never uses.", "Use registry-mirrors."),
