@@ -54,7 +54,7 @@ def readme(role: pathlib.Path) -> tuple[str, str]:
     """A role's README as it is, and as it should be."""
     text = (role / "README.md").read_text(encoding="utf-8")
     options = yaml.safe_load((role / "meta/argument_specs.yml").read_text(encoding="utf-8"))["argument_specs"]["main"].get("options")
-    if not options:
+    if not options or BEGIN not in text:
         return text, text
     before, begin, rest = text.partition(BEGIN)
     _old, end, after = rest.partition(END)

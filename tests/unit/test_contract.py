@@ -37,14 +37,23 @@ def test_there_is_something_to_compare():
 # Roles -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("role", ROLES)
+# It has those of three others, and none of its own.
+BORROWING, LENDERS = "docker_daemon", ("docker_listen", "docker_data_root", "docker_options")
+OWNING = [role for role in ROLES if role != BORROWING]
+
+
+def test_a_role_that_borrows_its_options_has_all_of_them():
+    assert list(main_options(BORROWING)) == [name for role in LENDERS for name in main_options(role)]
+
+
+@pytest.mark.parametrize("role", OWNING)
 def test_defaults_of_a_role_are_its_options(role):
     """Every option has a default, every default is an option, and both say the same."""
     defaults = load(f"roles/{role}/defaults/main.yml", missing={})
     assert {name: option["default"] for name, option in main_options(role).items()} == defaults
 
 
-@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("role", OWNING)
 def test_options_of_a_role_begin_with_its_name(role):
     assert [name for name in main_options(role) if not name.startswith(f"{role}_")] == []
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import pathlib
 import typing as t
 
 import forked
@@ -157,6 +158,17 @@ def test_a_key_of_somebody_else_is_taken_over_in_words(host: t.Any) -> None:
     assert "beat" in next(one["sentence"] for one in result["findings"] if one["id"] == "log-settings")
     assert "beat" in run_module(host, "", module="daemon_info")["dockerd"]["other_log_settings"]
     assert options(host, wanted).changed == 0
+
+
+def test_options_may_be_parameters_of_the_role(host: t.Any, tmp_path: pathlib.Path) -> None:
+    """Of the one that has those of three others, too; and it takes nothing away that they are not given."""
+    before = content(host)
+    play = {"hosts": "{{ target }}", "become": True, "gather_facts": False}
+    role = {"role": "drydock.dockerd.docker_daemon", "docker_listen_addresses": ["fd://", "tcp://127.0.0.1:2375"]}
+    (tmp_path / "inline.yml").write_text(json.dumps([{**play, "roles": [role]}]))
+    done = run_playbook(host, str(tmp_path / "inline"), {})
+    assert (done.failed, done.changed) == (False, 0), done.message
+    assert content(host) == before
 
 
 def test_whoever_is_not_root_is_told_of_become(host: t.Any) -> None:
