@@ -175,6 +175,7 @@ def test_a_change_that_fails_leaves_no_node_drained(swarm: Swarm) -> None:
     swarm.all_is_there()
 
 
+@pytest.mark.extra
 def test_a_node_that_somebody_else_has_drained_stays_so(swarm: Swarm) -> None:
     swarm.manager.check_output(DRAINED.format("drain", swarm.node(swarm.worker)))
     _out, done = roll("options", docker_options_settings={"mtu": 1390})
