@@ -55,7 +55,9 @@ def plan(asked: t.Mapping[str, t.Any], facts: t.Mapping[str, t.Any], installed: 
         "manager": manager,
         "packages": packages,
         "install": [_spec(name, version if name == packages[0] else "", manager) for name in packages if name not in installed],
-        "tools": [name for name in (*_TOOLS, *(_plugins(source, facts, installed) if asked["plugins"] else ())) if name not in installed],
+        "tools": [name for name in _TOOLS if name not in installed],
+        # They come with an engine; to one that is there nothing is added.
+        "plugins": [name for name in _plugins(source, facts, installed) if name not in installed] if asked["plugins"] and not there else [],
         "is_new": not there,
         "change": bool(there) and (state == "latest" or bool(version and not fnmatch.fnmatchcase(there, version))),
         "conflicting": conflicting,

@@ -115,7 +115,7 @@ def test_what_is_not_given_is_not_touched(host: t.Any) -> None:
     for play in (options(host, None), run_playbook(host, "site", {"docker_data_root_path": ""})):
         assert (play.failed, play.changed) == (False, 0), play.message
     assert content(host) == before
-    assert [one["id"] for one in told(host, {"owner": "options"})["findings"]] == ["nothing-asked"]
+    assert "nothing-asked" in [one["id"] for one in told(host, {"owner": "options"})["findings"]]
 
 
 def test_keys_are_named_and_so_is_all_that_an_empty_dictionary_removes(host: t.Any) -> None:

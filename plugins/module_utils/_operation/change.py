@@ -60,7 +60,7 @@ class Change(Operation):
         if plan.doomed:
             return f"Would remove {', '.join(one.path for one in plan.doomed)}."
         keys = f" ({plan.key_words})" if plan.key_words else ""
-        files = ", ".join(os.path.basename(one.path) + (keys if one.path == plan.config_file else "") for one in plan.files) or "nothing"
+        files = ", ".join(os.path.basename(one.path) + (keys if one is plan.configuration else "") for one in plan.files) or "nothing"
         return f"Would write {files} and {_EFFECTS.get(plan.effect, 'not touch the daemon')}."
 
 

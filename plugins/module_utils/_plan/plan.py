@@ -175,9 +175,14 @@ class Plan:
         return [move for move in (*self.moves, *self.prepares) if not move.rename]
 
     @property
+    def configuration(self) -> FileChange | None:
+        """What is written of daemon.json. (A plan that comes back from the journal does not know where it lies.)"""
+        return next((one for one in self.files if (one.path == self.config_file if self.config_file else one.path.endswith(".json"))), None)
+
+    @property
     def key_changes(self) -> dict[str, list[str]]:
         """The keys of daemon.json that are C(added), C(changed) and C(removed)."""
-        change = next((one for one in self.files if one.path == self.config_file), None)
+        change = self.configuration
         if change is None:
             return {}
         before, after = parse(change.before, change.path), parse(change.after, change.path)

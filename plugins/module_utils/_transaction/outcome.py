@@ -139,7 +139,8 @@ def words(plan: Plan, outcome: Outcome) -> str:
     if outcome.kept:
         parts.append(f"the old {'copies are' if len(outcome.kept) > 1 else 'copy is'} kept in {' and '.join(outcome.kept)}")
     sentence = ", ".join(parts)
-    keys = [f"In {os.path.basename(plan.config_file)}: {plan.key_words}."] if plan.key_words and not plan.moves else []
+    written = plan.configuration
+    keys = [f"In {os.path.basename(written.path)}: {plan.key_words}."] if written and plan.key_words and not plan.moves else []
     sentence = " ".join([sentence[:1].upper() + sentence[1:] + ".", *keys, *outcome.remarks])
     return message("container-down", sentence, " ".join(outcome.failures)) if outcome.failures else sentence
 

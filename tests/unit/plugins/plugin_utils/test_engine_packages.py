@@ -65,7 +65,11 @@ DOCKERS, DEBIANS, UBUNTUS = ["docker-compose-plugin", "docker-buildx-plugin"], [
     ],
 )
 def test_the_client_s_plugins_come_from_the_same_source(facts, source, installed, plugins):
-    assert plan(facts, {**dict.fromkeys(TOOLS, "1"), **installed}.items(), source=source, plugins=True)["tools"] == plugins
+    assert plan(facts, {**dict.fromkeys(TOOLS, "1"), **installed}.items(), source=source, plugins=True)["plugins"] == plugins
+
+
+def test_to_an_engine_that_is_there_no_plugins_are_added():
+    assert plan(TRIXIE, {"docker.io": "26.1"}.items(), plugins=True)["plugins"] == []
 
 
 def test_what_is_there_is_not_installed_again():

@@ -739,4 +739,6 @@ def test_a_plan_names_the_keys_that_change(make_state):
     plan = plan_of(state, options(mtu=1500, ipv6=False))
     assert plan.key_changes == {"added": ["ipv6"], "changed": ["mtu"], "removed": ["debug"]}
     assert plan.key_words == "added ipv6, changed mtu, removed debug"
+    # The worker has it from the journal.
+    assert Plan.from_data(json.loads(json.dumps(plan.to_data()))).key_words == plan.key_words
     assert plan_of(state, options(mtu=1400, debug=True)).key_words == ""
