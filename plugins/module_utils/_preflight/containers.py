@@ -25,7 +25,8 @@ def container_findings(state: State, plan: Plan) -> t.Iterator[Finding]:
         when = datetime.datetime.fromtimestamp(gone.at, datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
         sentence = f"Container {gone.name} is down since a change of {when}: {gone.why}"
         yield Finding("left-down", WARNING, sentence, f"Mend that and start it (docker start {gone.name}), or remove it (docker rm {gone.name}).")
-    kept = [one.name for one in state.inventory.containers.values() if one.has_logs_of(plan.before.settings) and not one.has_logs_of(plan.after.settings)]
+    changes = any(plan.before.settings.get(key) != plan.after.settings.get(key) for key in ("log-driver", "log-opts"))
+    kept = [one.name for one in state.inventory.containers.values() if changes and not one.has_logs_of(plan.after.settings)]
     if kept and plan.effect != "none":
         keep = "keeps the log settings that it was" if len(kept) == 1 else "keep the log settings that they were"
         sentence = f"{len(kept)} {'container' if len(kept) == 1 else 'containers'} {keep} made with: {', '.join(sorted(kept))}."
