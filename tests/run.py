@@ -48,7 +48,7 @@ SKIPPED = 77
 # Those that take longest begin first, so that none of them runs alone in the end.
 LONGEST = (
     *("unit", "molecule:awx", "molecule:engine", "molecule:rolling", "molecule:upgrade", "molecule:report"),
-    *("molecule:tls", "molecule:crash", "molecule:options", "faults", "molecule:firewall"),
+    *("molecule:tls", "molecule:others_hosts", "faults", "molecule:options", "molecule:others_at_work", "molecule:crash", "molecule:firewall"),
     *("molecule:examples", "molecule:refusals", "molecule:local_socket", "molecule:tls_renewal", "molecule:sysv"),
 )
 

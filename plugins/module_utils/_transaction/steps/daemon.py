@@ -110,8 +110,10 @@ class Stop(Step):
     def _keeps_socket(self) -> bool:
         """Whether docker.socket has nothing to gain from a new start, and is opened only behind the daemon's."""
         plan = self.plan
+        # Where dockerd had a socket of its own at that path, systemd's has no name any more.
+        used = any(one.scheme == "fd" for one in plan.before.addresses)
         changes = plan.before.systemd_socket != plan.after.systemd_socket or any("/docker.socket.d/" in change.path for change in plan.files)
-        return not (changes or plan.packages or self.context.policies_act(plan.after))
+        return used and not (changes or plan.packages or self.context.policies_act(plan.after))
 
     def undo(self, line: dict[str, t.Any]) -> str:
         context, before = self.context, self.plan.before
