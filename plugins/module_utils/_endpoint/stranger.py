@@ -15,12 +15,11 @@ from .diagnosis import diagnose
 
 # How long an answer may take, in seconds: it is this machine that is asked.
 _PATIENCE = 3
-_HERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
 def lets_in(address: Address) -> bool | None:
     """Whether a tcp address of this machine answers somebody without a certificate; None where it cannot be told, or nobody is there."""
-    host = _HERE.get(address.host, address.host)
+    host = address.host_from_here
     turned_away = diagnose(Remote("", _PATIENCE, host, address.port, unverified(), host)).turned_away
     return None if turned_away is None else not turned_away
 

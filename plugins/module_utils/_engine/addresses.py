@@ -37,6 +37,11 @@ class Address:
             return False
 
     @property
+    def host_from_here(self) -> str:
+        """Where this machine itself connects to it: all addresses of the host are not one to connect to."""
+        return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
+
+    @property
     def loopback(self) -> bool:
         """Literally loopback: a name other than localhost may resolve to anything."""
         if self.host == "localhost":

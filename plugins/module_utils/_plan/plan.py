@@ -20,7 +20,7 @@ from .._observe.records import PastMove
 from .._service.containerd import CONTAINERD_OWNER
 
 MARKER_PREFIX = ".drydock-root-"
-# What moves; each has marks of its own.
+# What moves, by its owner, whose settings follow from the path; each has marks of its own.
 DATA_ROOT, CONTAINERD_ROOT = DATA_ROOT_OWNER, CONTAINERD_OWNER
 NAMES = {DATA_ROOT: "data root", CONTAINERD_ROOT: "root of containerd"}
 

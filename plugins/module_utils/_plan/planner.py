@@ -23,7 +23,7 @@ from .._service.containerd import CONTAINERD_OWNER
 from .._service.service import CONTAINERD, SOCKET
 from .effect import effect_of, hidden_by, pending_keys, to_confirm
 from .placeholders import ROOT_SOCKET_MARK, SOCKET_MARKS, drop_ins_of, drop_ins_of_docker, substitute
-from .plan import CONTAINERD_ROOT, DATA_ROOT, DaemonConfig, FileChange, Plan
+from .plan import CONTAINERD_ROOT, DATA_ROOT, NAMES, DaemonConfig, FileChange, Plan
 from .request import Request
 from .roots import RootTarget, lost_root, make_move, marks_of, missing_marker, root_targets
 
@@ -153,7 +153,7 @@ def _drop_in_changes(state: State, drop_ins: t.Mapping[str, str], units_director
 def _with_untouched(ask: Ask, state: State, request: Request) -> Ask:
     """What of an owner was not given stays as it was asked for before."""
     before = state.owners.get(ask.owner, Ask(ask.owner))
-    if ask.owner in (DATA_ROOT_OWNER, CONTAINERD_OWNER):
+    if ask.owner in NAMES:
         # Theirs follow from the path.
         return ask
     if (ask.owner, "settings") in request.untouched:

@@ -14,20 +14,17 @@ import typing as t
 
 from .._engine import options
 from .._engine.certificates import certificate_files
-from .._engine.daemon_json import ALL, DATA_ROOT_OWNER
+from .._engine.daemon_json import ALL
 from .._host import files
 from .._host.host import Host
 from .._host.mounts import are_one_place
 from .._observe.state import DEFAULT_DATA_ROOT, State
 from .._plan.effect import has_its_plugins, pending_keys
-from .._plan.plan import Plan
+from .._plan.plan import NAMES, Plan
 from .._plan.request import Request
 from .._service import unit_file
-from .._service.containerd import CONTAINERD_OWNER
 from .finding import ERROR, WARNING, Finding
 
-# Whose settings follow from a path.
-_FOLLOWING = (DATA_ROOT_OWNER, CONTAINERD_OWNER)
 # Who sets the keys of another owner, too: whoever brings the certificates along may have them named apart from the addresses.
 _STAND_INS = {"tls": options.LISTEN_OWNER}
 
@@ -52,7 +49,7 @@ def _asked_findings(state: State, request: Request) -> t.Iterator[Finding]:
         yield Finding("nothing-asked", WARNING, "Nothing is asked for: neither settings nor drop_ins are given.", "Set settings.")
     for ask in request.asks:
         before = state.owners.get(ask.owner)
-        if before and before.settings and not ask.settings and (ask.owner, "settings") not in request.untouched and ask.owner not in _FOLLOWING:
+        if before and before.settings and not ask.settings and (ask.owner, "settings") not in request.untouched and ask.owner not in NAMES:
             names = ", ".join(sorted(before.settings))
             sentence = f"Owner '{ask.owner}' asks for no settings any more: all that were asked for by it go out of daemon.json ({names})."
             yield Finding("gives-up", WARNING, sentence, "Leave settings out to have them untouched.")

@@ -136,9 +136,8 @@ def _check_tcp(address: Address, certificate: str = "") -> None:
 
     :raises DrydockError: nobody does, or it is another one.
     """
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address.host, address.host)
     try:
-        with connect_through(host, address.port, timeout=10) as connection:
+        with connect_through(address.host_from_here, address.port, timeout=10) as connection:
             shown = certificate_shown(connection) if certificate else ""
     except (OSError, UnicodeError) as exc:
         raise DrydockError("address-silent", f"The daemon runs, but nothing accepts connections on {address.text}: {exc}.") from exc

@@ -48,6 +48,14 @@ def copier(source: pathlib.Path, target: pathlib.Path, **more: t.Any) -> copier_
     return copier_module.Copier(Host(now=lambda: clock), str(source), str(target), **more)
 
 
+def moved(source: pathlib.Path, target: pathlib.Path) -> copier_module.Copier:
+    """Both passes are through; the flags are not given yet."""
+    moving = copier(source, target)
+    moving.warm_pass()
+    moving.final_pass()
+    return moving
+
+
 def flags(root: pathlib.Path) -> dict[str, str]:
     found = {name: file_flags.letters(file_flags.carried(os.fsencode(root / name))) for name in ("plain", "immutable", "d", "d/log", "d/quiet")}
     return {name: letters for name, letters in found.items() if letters}
@@ -89,10 +97,7 @@ def test_a_flag_that_is_taken_away_meanwhile_does_not_arrive(roots: tuple[pathli
 def test_a_copy_that_has_its_flags_already_is_resumed(roots: tuple[pathlib.Path, pathlib.Path]) -> None:
     """An undo leaves it so."""
     source, target = roots
-    moving = copier(source, target)
-    moving.warm_pass()
-    moving.final_pass()
-    moving.give_flags()
+    moved(source, target).give_flags()
     file_flags.let_change(str(source))
     (source / "d" / "log").unlink()
     (source / "immutable").write_text("changed")
@@ -116,9 +121,7 @@ def test_what_a_file_system_does_not_take_is_told_and_keeps_nothing_else_away(
             raise OSError(errno.EOPNOTSUPP, "not here")
         real(fd, flags)
 
-    moving = copier(source, target)
-    moving.warm_pass()
-    moving.final_pass()
+    moving = moved(source, target)
     with monkeypatch.context() as patch:
         patch.setattr(file_flags, "set_flags", without_nodump)
         assert moving.give_flags() == {str(target / "immutable"): "d"}
@@ -127,10 +130,7 @@ def test_what_a_file_system_does_not_take_is_told_and_keeps_nothing_else_away(
 
 def test_a_copy_that_is_given_up_goes_with_its_flags_and_old_data_do_not(roots: tuple[pathlib.Path, pathlib.Path]) -> None:
     source, target = roots
-    moving = copier(source, target)
-    moving.warm_pass()
-    moving.final_pass()
-    moving.give_flags()
+    moved(source, target).give_flags()
     (target / COPY_MARK).touch()
     kept_roots.remove(str(target), files.inode_of(str(target)), "")
     assert not target.exists()
