@@ -50,18 +50,23 @@ def as_it_was(picture: dict[str, t.Any]) -> dict[str, tuple[str, str]]:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A module that has HOSTS is about these; testinfra's own word for that is overruled by the option that Molecule gives.
 
-    What is marked 'extra' is left to 'make test-all', and so are all hosts but those of SHORT_HOSTS in a module that has them.
+    What is marked 'extra' is left to 'make test-all', with 'but' on all hosts but these, and so are all hosts but those of SHORT_HOSTS in a
+    module that has them.
     """
     items[:] = [item for item in items if _is_on(item, "HOSTS")]
     if os.environ.get("LAB_SHORT"):
         items[:] = [item for item in items if _is_on(item, "SHORT_HOSTS")]
-        items[:] = [item for item in items if not item.get_closest_marker("extra")]
+        items[:] = [item for item in items if all(_has_host(item, one.kwargs.get("but", ())) for one in item.iter_markers("extra"))]
 
 
 def _is_on(item: pytest.Item, which: str) -> bool:
     """Whether a test is on one of the hosts that its module names."""
     hosts = getattr(item.module, which, None)
-    return hosts is None or bool(re.search(rf"//({'|'.join(hosts)})[-\]]", item.name))
+    return hosts is None or _has_host(item, hosts)
+
+
+def _has_host(item: pytest.Item, hosts: t.Iterable[str]) -> bool:
+    return any(re.search(rf"//{host}[-\]]", item.name) for host in hosts)
 
 
 @pytest.hookimpl(hookwrapper=True)

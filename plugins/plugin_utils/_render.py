@@ -7,12 +7,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import typing as t
 
 from ansible.errors import AnsibleActionFail
+from ansible.module_utils.common.validation import check_type_dict
 from ansible_collections.drydock.dockerd.plugins.module_utils._errors import message
 from ansible_collections.drydock.dockerd.plugins.plugin_utils._follow import FollowingActionModule
 from ansible_collections.drydock.dockerd.plugins.plugin_utils._roles import PATHS, is_of_a_role, misspelt
@@ -68,15 +68,17 @@ class RenderingActionModule(FollowingActionModule):
 
     def _check_settings(self, settings: t.Any) -> None:
         """Ansible itself would speak of an argument that no user of a role has ever seen."""
-        if isinstance(settings, str):
-            with contextlib.suppress(ValueError):
-                settings = json.loads(settings)
-        if settings is not None and not isinstance(settings, dict):
+        if settings is None:
+            return
+        try:
+            # Whatever the module would take, on a command line a text too.
+            check_type_dict(settings)
+        except TypeError as exc:
             name = "docker_options_settings" if is_of_a_role(self._task) else "settings"
             shown = json.dumps(settings, default=str)[:60]
             raise AnsibleActionFail(
                 message("variable-value", f"{name} is {shown}.", "Give a dictionary of keys of daemon.json, for example {log-driver: local}.")
-            )
+            ) from exc
 
     def _prepare(self, args: dict[str, t.Any]) -> None:
         """What a module adds to its own arguments."""

@@ -76,7 +76,7 @@ def test_killed_ansible_leaves_the_worker_alone_and_the_next_run_tells_its_end(h
 
 
 # Of a copying move the host is killed, and its power cut, in tests/faults: at every step, and under load.
-HOST_STEPS = ["rename", WRITE_DROP_IN, "commit", "start", "finish"]
+HOST_STEPS = ["rename", WRITE_DROP_IN, "commit", *(pytest.param(step, marks=pytest.mark.extra) for step in ("start", "finish"))]
 
 
 @pytest.mark.parametrize("step", HOST_STEPS)

@@ -9,6 +9,7 @@ import json
 import subprocess
 import typing as t
 
+import pytest
 from running import Play, address, assert_all_is_there, end_of, run_module, run_playbook, snapshot, start_module, wait_for
 
 LOOPBACK, CLOSED = "tcp://127.0.0.1:2375", 2376
@@ -52,6 +53,7 @@ def test_it_stays_without_being_named(host: t.Any, before: dict[str, t.Any]) -> 
     assert_all_is_there(snapshot(host), before)
 
 
+@pytest.mark.extra(but=("trixie", "sysv"))
 def test_nobody_else_gets_in_while_a_change_is_held(host: t.Any, before: dict[str, t.Any]) -> None:
     """Between its start and the release of the containers: what a client was promised then would be undone with the change."""
     host.check_output("setsid --fork lab-host freeze-at prove </dev/null >/dev/null 2>&1")
@@ -92,6 +94,7 @@ with open("/run/lab-answers", "w", buffering=1) as answers:
 """
 
 
+@pytest.mark.extra(but=("trixie", "sysv"))
 def test_no_client_is_answered_between_the_stop_and_the_release(host: t.Any) -> None:
     host.check_output("touch /run/lab-asks; setsid --fork python3 -c %s </dev/null >/dev/null 2>&1", CLIENT)
     try:
@@ -112,6 +115,7 @@ def test_no_client_is_answered_between_the_stop_and_the_release(host: t.Any) -> 
     assert [one for one in answers if stop < one[1] and one[2] < release and one[0] in ways] == []
 
 
+@pytest.mark.extra(but=("trixie", "sysv"))
 def test_a_worker_that_is_killed_while_it_is_closed_leaves_it_open(host: t.Any, before: dict[str, t.Any]) -> None:
     host.check_output("setsid --fork lab-host kill-at prove </dev/null >/dev/null 2>&1")
     result = run_module(host, "state=restarted force=true", module="daemon_state")
@@ -132,6 +136,7 @@ def test_it_is_given_up(host: t.Any, before: dict[str, t.Any]) -> None:
     assert listen(host, LOOPBACK, local_socket=False).changed == 0
 
 
+@pytest.mark.extra(but=("trixie", "sysv"))
 def test_later_changes_find_their_way(host: t.Any, before: dict[str, t.Any]) -> None:
     pid = host.file("/run/docker.pid").content
     result = run_module(host, "state=restarted force=true", module="daemon_state")
@@ -141,6 +146,7 @@ def test_later_changes_find_their_way(host: t.Any, before: dict[str, t.Any]) -> 
     assert_all_is_there(as_seen_over_tcp(host), before)
 
 
+@pytest.mark.extra(but=("trixie",))
 def test_a_way_back_that_is_not_confirmed_gives_nothing_back(host: t.Any, before: dict[str, t.Any]) -> None:
     rule = f"INPUT ! --in-interface lo --protocol tcp --dport {CLOSED} --jump DROP"
     host.check_output(f"iptables --insert {rule}")

@@ -10,6 +10,7 @@ import os
 import pathlib
 import typing as t
 
+import pytest
 import yaml
 from changing import ask, assert_one_change, in_file, pid
 from running import assert_all_is_there, run_playbook, snapshot
@@ -18,6 +19,7 @@ HOSTS = ("bullseye", "forky")
 SHORT_HOSTS = ("forky",)
 
 
+@pytest.mark.extra
 def test_a_plugin_that_is_not_there_never_reaches_a_reload(host: t.Any, before: dict[str, t.Any]) -> None:
     """It would end dockerd. One that nobody knows is refused; a start with one that does not answer fails, and everything comes back."""
     files, wanted = host.check_output("lab-host configuration"), {"debug": False, "labels": ["zone=b"], "authorization-plugins": ["no-such-gate"]}

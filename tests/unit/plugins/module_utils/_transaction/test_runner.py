@@ -1137,7 +1137,7 @@ def test_a_crash_of_undoing_is_recovered(world, change):
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_crash_of_the_recovery_is_recovered(world, change):
     """A choice of moments of the change, every moment of its recovery."""
-    for moment in moments_of(lambda: world(change))[5::17]:
+    for moment in moments_of(lambda: world(change))[5::29]:
         for second in itertools.count(1):
             it = crashed(lambda: world(change), moment)
             it.machine.moments, it.machine.crash_at = 0, second
