@@ -71,7 +71,7 @@ findings:
       description: Short name of the finding.
       type: str
     severity:
-      description: V(error) or V(warning).
+      description: V(error), V(warning), or V(note) where nothing is wrong.
       type: str
     sentence:
       description: What was found.

@@ -60,9 +60,13 @@ class RenderingActionModule(FollowingActionModule):
 
     def _tell(self, result: dict[str, t.Any], name: str) -> None:
         """Say what happened in a line of its own: 'changed' alone tells nobody for how long the containers were down."""
-        warnings = [f"{name}: {one['sentence']} {one['hint']}".strip() for one in result.get("findings") or [] if one["severity"] == "warning"]
-        if warnings:
-            result["warnings"] = [*(result.get("warnings") or []), *warnings]
+        told: dict[str, list[str]] = {}
+        for one in result.get("findings") or []:
+            told.setdefault(one["severity"], []).append(f"{name}: {one['sentence']} {one['hint']}".strip())
+        if "warning" in told:
+            result["warnings"] = [*(result.get("warnings") or []), *told["warning"]]
+        for line in told.get("note", []):
+            self._show(line)
         if result.get("changed"):
             self._show(f"{name}: {result['msg']}")
 

@@ -30,21 +30,30 @@ def programs_of(core: str) -> pathlib.Path:
     return environment(f"core-{core}", python, package, f"ansible-core=={core}.*", "pytest>=8", "hypothesis")
 
 
-def main(core: str) -> int:
-    programs = programs_of(core)
-    home = CACHE / f"core-{core}"
+def install(core: str, home: pathlib.Path) -> tuple[pathlib.Path, dict[str, str]]:
+    """Build the collection and install it from the tarball, below a new directory that is somebody's home.
+
+    :returns: the directory with the programs, and the environment in which they find it.
+    """
+    programs, tree = programs_of(core), home / "collections"
     shutil.rmtree(home, ignore_errors=True)
-    tree = home / "collections"
     tree.mkdir(parents=True)
     environ = clean(HOME=str(home), PATH=f"{programs}:/usr/sbin:/usr/bin:/sbin:/bin", ANSIBLE_COLLECTIONS_PATH=str(tree), PYTHONPATH=str(tree))
+    galaxy = (programs / "ansible-galaxy", "collection")
+    run(*galaxy, "build", "--output-path", home, TOP, cwd=home, env=environ)
+    (tarball,) = home.glob("*.tar.gz")
+    run(*galaxy, "install", "--offline", tarball, "-p", tree, cwd=home, env=environ)
+    return programs, environ
+
+
+def main(core: str) -> int:
+    home = CACHE / f"core-{core}"
+    programs, environ = install(core, home)
     (home / "hosts").write_text(f"localhost ansible_connection=local ansible_python_interpreter={programs}/python\n")
 
     def call(program: str, *words: object) -> None:
         run(programs / program, *words, cwd=home, env=environ)
 
-    call("ansible-galaxy", "collection", "build", "--output-path", home, TOP)
-    (tarball,) = home.glob("*.tar.gz")
-    call("ansible-galaxy", "collection", "install", "--offline", tarball, "-p", tree)
     playbooks = sorted(f"drydock.dockerd.{path.stem}" for path in TOP.glob("playbooks/*.yml"))
     call("ansible-playbook", "-i", "hosts", "--syntax-check", *playbooks)
     call("ansible-playbook", "-i", "hosts", "--check", pathlib.Path(__file__).with_name("play.yml"))

@@ -16,7 +16,7 @@ from .._host.processes import command_line, processes, sockets
 from .._observe.listening import listeners
 from .._observe.state import State
 from .._plan.plan import Plan
-from .finding import WARNING, Finding
+from .finding import NOTE, WARNING, Finding
 
 
 def container_findings(state: State, plan: Plan) -> t.Iterator[Finding]:
@@ -30,7 +30,7 @@ def container_findings(state: State, plan: Plan) -> t.Iterator[Finding]:
     if kept and plan.effect != "none":
         keep = "keeps the log settings that it was" if len(kept) == 1 else "keep the log settings that they were"
         sentence = f"{len(kept)} {'container' if len(kept) == 1 else 'containers'} {keep} made with: {', '.join(sorted(kept))}."
-        yield Finding("log-settings", WARNING, sentence, "Create them again to have the new ones.")
+        yield Finding("log-settings", NOTE, sentence, "Create them again to have the new ones.")
     if plan.effect != "restart" and not plan.packages:
         return
     there = {name for one in state.inventory.containers.values() for name in (one.id, one.name)}

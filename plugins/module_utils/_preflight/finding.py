@@ -12,14 +12,14 @@ import typing as t
 
 from .._errors import message
 
-ERROR, WARNING = "error", "warning"
+ERROR, WARNING, NOTE = "error", "warning", "note"
 
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
     """Something that a person should know before the change.
 
-    :param severity: error (nothing is done) or warning.
+    :param severity: error (nothing is done), warning, or note (nothing is wrong).
     """
 
     id: str
@@ -56,4 +56,4 @@ class Forecast:
         return dataclasses.asdict(self)
 
 
-__all__ = ("ERROR", "WARNING", "Finding", "Forecast")
+__all__ = ("ERROR", "NOTE", "WARNING", "Finding", "Forecast")
