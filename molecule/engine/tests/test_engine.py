@@ -6,11 +6,17 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import os
+import pathlib
+import re
 import socket
 import ssl
+import subprocess
 import typing as t
 
-from running import EPHEMERAL, address, run_playbook
+import forked
+from running import EPHEMERAL, address, connect, run_playbook
 
 CA = EPHEMERAL / "ca" / "ca.pem"
 
@@ -63,6 +69,34 @@ def test_who_was_named_may_use_it(host: t.Any) -> None:
     assert "docker" in host.user("operator").groups
     assert "docker" in host.user("second").groups
     assert host.check_output("su operator -c 'docker version --format {{.Server.Version}}'")
+
+
+def test_who_was_named_may_use_it_in_the_same_play() -> None:
+    """Also where the connection that he works with is older than his membership."""
+    host = connect("trixie")
+    key = EPHEMERAL / "newcomer"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
+    host.check_output("useradd --create-home newcomer && install -d -o newcomer /home/newcomer/.ssh")
+    host.check_output("echo %s >/home/newcomer/.ssh/authorized_keys", key.with_suffix(".pub").read_text())
+    host.check_output("echo 'newcomer ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/newcomer")
+    inventory = EPHEMERAL / "newcomer.json"
+    reached = {"ansible_host": address(host), "ansible_ssh_private_key_file": str(key), "ansible_python_interpreter": "/usr/bin/python3"}
+    inventory.write_text(json.dumps({"lab": {"hosts": {"trixie": reached}}}))
+    play = pathlib.Path(os.environ["MOLECULE_SCENARIO_DIRECTORY"]) / "newcomer.yml"
+
+    def run(*options: str) -> tuple[int, bool]:
+        """How many tasks changed something, and whether there was another login."""
+        done = forked.run(["ansible-playbook", "--inventory", str(inventory), str(play), *options], stderr=subprocess.STDOUT)
+        assert done.returncode == 0, done.stdout
+        assert "WARNING" not in done.stdout
+        changed = re.search(r" changed=(\d+)", done.stdout)
+        assert changed
+        return int(changed[1]), bool(re.search(r"Log in again\] \*+\nok: ", done.stdout))
+
+    assert run("--check") == (1, False)
+    assert "newcomer" not in host.check_output("getent group docker")
+    assert run() == (1, True)
+    assert run() == (0, False)
 
 
 def test_the_client_has_its_plugins_where_there_are_any(host: t.Any) -> None:
