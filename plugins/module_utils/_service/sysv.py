@@ -240,6 +240,10 @@ class SysV(Service):
                 )
             self.host.sleep(0.02)
 
+    def staying(self) -> contextlib.AbstractContextManager[None]:
+        """The hold lets nobody stop it."""
+        return contextlib.nullcontext()
+
     def is_held(self) -> bool:
         """Whether a hold of this boot is in place."""
         return os.path.exists(self.host.places.held)
