@@ -197,6 +197,11 @@ forecast:
     outage_seconds:
       description: Seconds that the outage is expected to take, from how long the daemon's last start and stop took and from what the last copy sent.
       type: float
+    longest_outage_seconds:
+      description:
+        - The same where containers use their stop timeouts, ten seconds unless they were made with another one. Whether one ends earlier is not known before.
+        - None where a container was made with a timeout less than 0, which has no limit.
+      type: float
 """
 
 from ansible.module_utils.basic import AnsibleModule

@@ -246,6 +246,25 @@ def test_slow_container_comes_to_its_end_and_nobody_starts_or_kills_the_daemon(h
     assert_all_is_there(now, before)
 
 
+# Another engine ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.extra
+def test_another_engine_is_installed_while_the_old_one_runs(host: t.Any, before: dict[str, t.Any]) -> None:
+    """The packages' scripts start the daemon, and end with an error where they may not."""
+    source = "/etc/apt/sources.list.d/bookworm.list"
+    host.check_output(f"sed 's/ trixie / bookworm /' /etc/apt/sources.list >{source} && apt-get update --quiet")
+    for version, step in (("20.10", ""), ("26.1", "stop"), ("26.1", "")):
+        if step:
+            in_background(host, "lab-host kill-at %s", step)
+        result = run_module(host, f"packages=docker.io version={version}.*", "engine_upgrade")
+        assert result["failed"] == bool(step), result["msg"]
+        assert not step or "docker.io 20.10.24+dfsg1-1+deb12u1+b6 came back." in result["msg"]
+        assert host.check_output("docker version --format '{{.Server.Version}}'").startswith("20.10" if step else version)
+        assert_all_is_there(snapshot(host), before)
+    host.check_output(f"rm {source} && apt-get update --quiet")
+
+
 # Deaths ----------------------------------------------------------------------------------------------------------
 
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import typing as t
 
-from running import assert_all_is_there, run_playbook, snapshot
+import pytest
+from running import assert_all_is_there, run_module, run_playbook, snapshot
 
 OLD, NEW = "20.10.24+dfsg1-1*", "26.1.*"
 
@@ -44,6 +45,9 @@ def test_check_mode_tells_it_and_does_nothing(host: t.Any) -> None:
     play = upgrade(host, NEW, check=True)
     assert not play.failed, play.message
     assert play.changed
+    # The lab gives its containers three seconds.
+    told = run_module(host, f"packages=docker.io version={NEW}", "engine_upgrade", check=True)["msg"]
+    assert told.endswith(" and restart the daemon. Containers may take up to 3 s to stop.")
     assert (snapshot(host)["pid"], engine(host)[:6]) == (pid, "20.10.")
 
 
@@ -70,7 +74,40 @@ exit 1
     host.check_output(f"rm {drop_in} && systemctl daemon-reload")
 
 
+def test_a_worker_that_dies_at_the_installation_costs_no_outage(host: t.Any, before: dict[str, t.Any]) -> None:
+    pid = snapshot(host)["pid"]
+    host.check_output("systemd-run --quiet --collect --unit=killer lab-host kill-at 'install packages'")
+    play = upgrade(host, NEW)
+    assert play.failed
+    assert "docker.io 20.10.24" in play.message
+    assert "came back" in play.message
+    assert host.package("docker.io").version.startswith("20.10.")
+    now = snapshot(host)
+    assert now["pid"] == pid
+    assert_all_is_there(now, before)
+
+
+@pytest.mark.extra
+def test_a_worker_that_dies_at_the_stop_leaves_the_old_engine(host: t.Any, before: dict[str, t.Any]) -> None:
+    host.check_output("systemd-run --quiet --collect --unit=killer lab-host kill-at stop")
+    play = upgrade(host, NEW)
+    assert play.failed
+    assert "came back" in play.message
+    assert engine(host).startswith("20.10.")
+    assert_all_is_there(snapshot(host), before)
+
+
 def test_what_ran_runs_again_with_the_new_engine(host: t.Any, before: dict[str, t.Any]) -> None:
+    # As the scripts of Docker's own packages ask for it, where they bring another containerd, too.
+    script = """#!/bin/sh -x
+cp /usr/bin/containerd /usr/bin/containerd.new && mv /usr/bin/containerd.new /usr/bin/containerd
+deb-systemd-invoke restart docker.service docker.socket
+deb-systemd-invoke restart containerd.service
+systemctl show --value --property=ExecMainStartTimestampMonotonic docker.service containerd.service >/run/beside
+"""
+    host.check_output("printf %s %s >/usr/local/bin/restarts && chmod +x /usr/local/bin/restarts", "%s", script)
+    host.check_output("echo 'DPkg::Post-Invoke {\"/usr/local/bin/restarts\";};' >/etc/apt/apt.conf.d/restarts")
+    began = host.check_output("systemctl show --value --property=ExecMainStartTimestampMonotonic docker.service containerd.service")
     starts = host.check_output("journalctl --unit docker.service --output cat").count("Daemon has completed initialization")
     play = upgrade(host, NEW)
     assert not play.failed, play.message
@@ -79,6 +116,10 @@ def test_what_ran_runs_again_with_the_new_engine(host: t.Any, before: dict[str, 
     assert_all_is_there(snapshot(host), before)
     assert host.check_output("journalctl --unit docker.service --output cat").count("Daemon has completed initialization") == starts + 1
     assert "docker.io" in host.check_output("apt-mark showhold")
+    # They ran beside both, and both came back with what they had brought.
+    assert host.check_output("cat /run/beside") == began
+    assert "deleted" not in host.check_output("ls -l /proc/$(pidof containerd)/exe /proc/$(pidof dockerd)/exe")
+    host.check_output("rm /etc/apt/apt.conf.d/restarts")
 
 
 def test_a_second_run_changes_nothing(host: t.Any) -> None:

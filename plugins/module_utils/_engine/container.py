@@ -15,8 +15,9 @@ from .api import Engine
 
 # The engine's zero time.
 _NEVER = "0001-01-01T00:00:00Z"
-# dockerd's own default.
+# dockerd's own defaults.
 _LOG_DRIVER = "json-file"
+_STOP_TIMEOUT = 10
 # The label that a swarm gives to the container of each of its tasks.
 _TASK = "com.docker.swarm.task.id"
 
@@ -37,6 +38,7 @@ class Container:
     :param log_driver: where its output goes, as it was made with, and
     :param log_opts: the options of that.
     :param size_limit: how much it may write, as --storage-opt size= says it; empty for as much as there is.
+    :param stop_timeout: for how many seconds it may go on when it is asked to stop, before it is killed; less than 0 for as long as it likes.
     :param swarm_task: a swarm made it, and replaces it as it likes.
     """
 
@@ -58,6 +60,7 @@ class Container:
     requires: t.Tuple[str, ...] = ()
     ports: t.Tuple[str, ...] = ()
     size_limit: str = ""
+    stop_timeout: int = _STOP_TIMEOUT
     log_driver: str = ""
     log_opts: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
 
@@ -118,7 +121,17 @@ def to_container(raw: t.Mapping[str, t.Any]) -> Container:
         log_driver=(config.get("LogConfig") or {}).get("Type", ""),
         log_opts=(config.get("LogConfig") or {}).get("Config") or {},
         size_limit=(config.get("StorageOpt") or {}).get("size", ""),
+        stop_timeout=raw["Config"].get("StopTimeout", _STOP_TIMEOUT),
     )
+
+
+def stop_seconds(containers: t.Iterable[Container]) -> int | None:
+    """How long the daemon waits for its containers at most when it stops; None without an end.
+
+    It asks all at once, and its own shutdown-timeout cuts none of their times short. Which of them would use theirs nobody knows before.
+    """
+    seconds = [one.stop_timeout for one in containers if one.alive]
+    return max(seconds, default=0) if all(one >= 0 for one in seconds) else None
 
 
 def _required(config: t.Mapping[str, t.Any]) -> t.Iterator[str]:
@@ -142,5 +155,6 @@ def _health(state: t.Mapping[str, t.Any]) -> str:
 __all__ = (
     "Container",
     "inspect_containers",
+    "stop_seconds",
     "to_container",
 )

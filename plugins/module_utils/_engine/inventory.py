@@ -49,7 +49,7 @@ class Inventory:
         data["swarm_tasks"] = [key for key, one in data["containers"].items() if one.pop("swarm_task")]
         for one in data["containers"].values():
             # What they need, and what is theirs, is looked at before the stop only.
-            for key in ("requires", "ports", "size_limit", "log_driver", "log_opts"):
+            for key in ("requires", "ports", "size_limit", "log_driver", "log_opts", "stop_timeout"):
                 del one[key]
         return data
 

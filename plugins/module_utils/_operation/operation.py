@@ -15,11 +15,12 @@ from .._errors import DrydockError, Refused, unexpected
 from .._host.host import Host
 from .._observe.paths import look_at_paths
 from .._observe.state import State, observe
-from .._plan.order import steps_of
+from .._plan.order import STOP, steps_of
 from .._plan.plan import Plan, step_diff
 from .._plan.planner import make_plan
 from .._plan.request import Request
 from .._preflight.checks import preflight
+from .._preflight.containers import stop_words
 from .._preflight.finding import ERROR, WARNING, Finding, Forecast
 from .._transaction.journal import Journal
 from .._transaction.lock import locked
@@ -158,7 +159,8 @@ class Operation(abc.ABC):
         if plan.key_changes:
             result["keys"] = plan.key_changes
         if steps and self.check_mode:
-            result["msg"] = self.forecast_words(plan, steps, forecast)
+            stop = stop_words(state, plan) if STOP in steps else ""
+            result["msg"] = f"{self.forecast_words(plan, steps, forecast)} {stop}".rstrip()
         if not steps and not self.check_mode:
             self.keep_records(state, plan)
         return state, plan, steps, result

@@ -22,10 +22,10 @@ WARM_COPY = "warm copy"
 DISCARD = "discard"
 RELOADING = "reloading"
 HOLD = "hold"
+INSTALL_PACKAGES = "install packages"
 STOP = "stop"
 FINAL_COPY = "final copy"
 RENAME = "rename"
-INSTALL_PACKAGES = "install packages"
 # These two are followed by the path of a file.
 WRITE = "write"
 REMOVE = "remove"
@@ -107,10 +107,10 @@ ORDER = (
     Row(DISCARD, lambda plan: bool(plan.doomed)),
     Row(RELOADING, _reloads),
     Row(HOLD, _holds),
+    Row(INSTALL_PACKAGES, lambda plan: plan.packages is not None),
     Row(STOP, _restarts),
     Row(FINAL_COPY, lambda plan: _restarts(plan) and any(not move.rename for move in plan.moves)),
     Row(RENAME, lambda plan: _restarts(plan) and any(move.rename for move in plan.moves)),
-    Row(INSTALL_PACKAGES, lambda plan: plan.packages is not None),
     Row(WRITE, lambda plan: True),
     Row(RELOAD_UNITS, _reads_units),
     Row(RELOAD, _reloads),

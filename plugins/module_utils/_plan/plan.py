@@ -129,7 +129,7 @@ class Plan:
     :param confirm_timeout: within how many seconds.
     :param hides: keys with the values by which the images and containers that are there, if any, disappear from view, and others may appear.
     :param unit_files: the unit and the drop-ins of others.
-    :param packages: of the engine, that change their version in the outage.
+    :param packages: of the engine, that change their version.
     :param seen: daemon.json, and the unit and others' drop-ins as the plan was made for, a checksum each.
     :param swarm_manager: the host was a manager of a swarm then.
     :param lines: what starts the daemon, and containerd, before and after, as their units have it.

@@ -11,7 +11,7 @@ import datetime
 import os
 import typing as t
 
-from .._engine.container import Container
+from .._engine.container import Container, stop_seconds
 from .._host.processes import command_line, processes, sockets
 from .._observe.listening import listeners
 from .._observe.state import State
@@ -42,6 +42,15 @@ def container_findings(state: State, plan: Plan) -> t.Iterator[Finding]:
             yield Finding("cannot-restart", WARNING, sentence, f"{way} before, or be without it.")
 
 
+def stop_words(state: State, plan: Plan) -> str:
+    """How long the containers may take to stop, in a sentence; empty where none is stopped."""
+    goes_on = plan.live_restore and not (plan.moves or plan.hides)
+    seconds = 0 if goes_on else stop_seconds(state.inventory.containers.values())
+    if seconds is None:
+        return "Containers may take as long as they like to stop: one has no limit (its stop timeout is less than 0)."
+    return f"Containers may take up to {seconds} s to stop." if seconds else ""
+
+
 def _reasons(one: Container, there: t.Container[str], taken: t.Mapping[str, str]) -> t.Iterator[tuple[str, str]]:
     for need in one.needs:
         if need not in there:
@@ -70,4 +79,4 @@ def _taken_ports(ports: set[str]) -> dict[str, str]:
     return found
 
 
-__all__ = ("container_findings",)
+__all__ = ("container_findings", "stop_words")

@@ -43,6 +43,7 @@ class Forecast:
     :param files: entries below the data root now.
     :param changed_bytes: the part that a copy which was prepared does not have yet.
     :param outage_seconds: how long the daemon's last start and stop took; what changes while containers run is not known yet.
+    :param longest_outage_seconds: the same where containers use their stop timeouts; None where one has no limit.
     """
 
     bytes: int
@@ -50,6 +51,7 @@ class Forecast:
     changed_bytes: int
     changed_files: int
     outage_seconds: float
+    longest_outage_seconds: t.Optional[float]
 
     def to_data(self) -> dict[str, t.Any]:
         """The form that modules return."""

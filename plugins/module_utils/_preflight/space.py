@@ -12,6 +12,7 @@ import typing as t
 
 from .._copy import trust_index
 from .._copy.listing import Totals, list_tree, totals
+from .._engine.container import stop_seconds
 from .._errors import format_bytes
 from .._host.host import Host
 from .._host.mounts import nearest_directory
@@ -58,7 +59,8 @@ def space_findings(host: Host, state: State, plan: Plan, moves: t.Sequence[Move]
         targets, before = needs.get(device, ("", Totals(0, 0)))
         needs[device] = (f"{targets} and {move.target}" if targets else move.target, before + need)
     findings += [finding for targets, need in needs.values() for finding in _room_for(targets, need)]
-    return Forecast(whole.bytes, whole.files, left.bytes, left.files, restart), findings
+    stop = stop_seconds(state.inventory.containers.values())
+    return Forecast(whole.bytes, whole.files, left.bytes, left.files, restart, None if stop is None else restart + stop), findings
 
 
 def _directory_for(target: str) -> str:

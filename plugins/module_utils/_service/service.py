@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import abc
+import contextlib
 import dataclasses
 import re
 import typing as t
@@ -111,6 +112,10 @@ class Service(abc.ABC):
         :param socket: what is listened on in the daemon's place from that start on; None where nobody does that.
         :param policies: the containers' restart policies act in that start; otherwise all containers are held back.
         """
+
+    @abc.abstractmethod
+    def staying(self) -> contextlib.AbstractContextManager[None]:
+        """While it is held: nobody stops or restarts the daemon, nor containerd; scripts of packages would."""
 
     @abc.abstractmethod
     def is_held(self) -> bool:

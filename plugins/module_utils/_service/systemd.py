@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import glob
 import os
@@ -29,6 +30,7 @@ from .unsupported import not_installed
 WORKER = "drydock-dockerd.service"
 # Sorts behind every drop-in that people write, so that its word is the last one.
 HOLD_DROP_IN = "zzzz-drydock-hold.conf"
+STAY_DROP_IN = "zzzz-drydock-stay.conf"
 # What each service runs.
 _PROGRAMS = {SERVICE: "dockerd", CONTAINERD: "containerd"}
 # Whose drop-ins are for every service (systemd.unit(5)).
@@ -165,7 +167,7 @@ class Systemd(Service):
         texts, ours, paths = {fragment: text}, {}, [fragment]
         for one in sorted(by_name):
             content = files.read(by_name[one]) or ""
-            if one == HOLD_DROP_IN:
+            if one in (HOLD_DROP_IN, STAY_DROP_IN):
                 continue
             paths.append(by_name[one])
             if one in our_names:
@@ -297,19 +299,40 @@ ExecStart={command}
         files.write(self.host.places.hold, "")
         self.reload_units()
 
+    @contextlib.contextmanager
+    def staying(self) -> t.Iterator[None]:
+        """systemd refuses what would stop them; a process that ends by itself does so."""
+        for name in {*self.units(), CONTAINERD}:
+            files.write(self._drop_in(name, STAY_DROP_IN), "[Unit]\nRefuseManualStop=yes\n")
+        self.reload_units()
+        try:
+            yield
+        finally:
+            self._take_away(STAY_DROP_IN)
+            self.reload_units()
+
     def is_held(self) -> bool:
         """Whether a hold of this boot is in place."""
         return os.path.exists(self._hold_path(SERVICE))
 
     def unhold(self) -> None:
         """Take the hold away."""
-        for path in (self.host.places.hold, *map(self._hold_path, self._held_units())):
-            files.remove(path)
+        files.remove(self.host.places.hold)
+        # An installation that was cut off has left the others.
+        self._take_away(HOLD_DROP_IN, STAY_DROP_IN)
         self.reload_units()
         self.gate.open()
 
     def _hold_path(self, unit: str) -> str:
-        return os.path.join(self.host.places.runtime_units, unit + ".d", HOLD_DROP_IN)
+        return self._drop_in(unit, HOLD_DROP_IN)
+
+    def _drop_in(self, unit: str, name: str) -> str:
+        return os.path.join(self.host.places.runtime_units, unit + ".d", name)
+
+    def _take_away(self, *names: str) -> None:
+        for name in names:
+            for path in sorted(glob.glob(self._drop_in("*", name))):
+                files.remove(path)
 
     def stop_dependents(self, names: t.Sequence[str]) -> None:
         """What fails there is not ours: the daemon's own stop takes them down with it."""
@@ -365,6 +388,9 @@ ExecStart={command}
                 files.remove(node)
         files.remove(self.host.places.hold)
         paths = [unit for unit in units if unit.endswith(".path")]
+        if self._is_replaced(CONTAINERD):
+            # Its package has waited for that: the daemon would lose it in the middle of its work.
+            self.host.run("systemctl", "restart", CONTAINERD)
         with self.gate.closing_at_once(path):
             result = self.host.run("systemctl", "start", *(unit for unit in units if unit not in paths), timeout=timeout)
         # A unit whose assertion or condition failed is skipped with rc 0.
@@ -373,6 +399,13 @@ ExecStart={command}
         if paths:
             # Before, they would start the daemon again and again until it can start, and run into their limit.
             self.host.run("systemctl", "start", *paths)
+
+    def _is_replaced(self, unit: str) -> bool:
+        """Whether a service runs by a program that is another one, or none, by now."""
+        try:
+            return os.readlink(f"/proc/{self.main_pid(unit)}/exe").endswith(" (deleted)")
+        except OSError:
+            return False
 
     def _wait_for_jobs(self, units: list[str]) -> None:
         """Let a stop that an interrupted run left under way come to its end: it cannot be cancelled."""

@@ -34,6 +34,8 @@ _VARIABLES = ("DOCKERD", "DOCKER_OPTS", "DOCKER_PIDFILE", "DOCKER_SSD_PIDFILE", 
 # How much of dockerd's log is looked at, how long start-stop-daemon may take to come to its work, and a call of the script to end.
 _LOG_BYTES, _GRACE, _CALL = 1 << 20, 5.0, 60.0
 _TIMED = re.compile(r'^time="([0-9T:-]+)\.?(\d*)Z?[^"]*" .*?msg="((?:[^"\\]|\\.)*)"', re.MULTILINE)
+# What the script reads at each call, while packages are installed.
+_START_DOES_NOTHING = '[ "$1" != start ] || exit 0\n'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -239,6 +241,19 @@ class SysV(Service):
                     "lock-held", f"Process {pids[0]} has been calling {self.host.places.init_script} for {_CALL:g} s.", "End it, then run again."
                 )
             self.host.sleep(0.02)
+
+    @contextlib.contextmanager
+    def staying(self) -> t.Iterator[None]:
+        """The hold lets nobody stop it. Who starts it, as scripts of packages do, is told that all is well: they end with an error otherwise."""
+        places = self.host.places
+        held = (files.read(places.held) or "").removeprefix(_START_DOES_NOTHING)
+        files.write(places.held, _START_DOES_NOTHING + held)
+        files.remove(places.hold)
+        try:
+            yield
+        finally:
+            files.write(places.hold, "")
+            files.write(places.held, held)
 
     def is_held(self) -> bool:
         """Whether a hold of this boot is in place."""

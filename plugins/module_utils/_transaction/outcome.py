@@ -108,6 +108,14 @@ def report(plan: Plan, outcome: Outcome, planned: t.Mapping[str, t.Any]) -> dict
     return data
 
 
+def outage_words(forecast: t.Mapping[str, t.Any]) -> str:
+    """How long an outage is expected to take, and how long it may."""
+    expected, longest = forecast["outage_seconds"], forecast["longest_outage_seconds"]
+    if longest is None:
+        return f"{expected} s, more where containers take their time to stop: one has no limit"
+    return f"{expected} s, up to {longest} s where containers use their stop timeouts" if longest > expected else f"{expected} s"
+
+
 def words(plan: Plan, outcome: Outcome) -> str:
     """What happened, in the terms of the people who asked for it."""
     parts = []
@@ -133,7 +141,7 @@ def words(plan: Plan, outcome: Outcome) -> str:
     elif plan.files:
         parts.append("wrote " + ", ".join(os.path.basename(change.path) for change in plan.files))
     if outcome.downtime is not None:
-        forecast = f" (forecast {outcome.forecast['outage_seconds']} s)" if outcome.forecast else ""
+        forecast = f" (forecast {outage_words(outcome.forecast)})" if outcome.forecast else ""
         parts.append(f"down for {outcome.downtime} s{forecast}")
         parts.append(f"{outcome.started} {'container' if outcome.started == 1 else 'containers'} back")
     if outcome.kept:
@@ -150,6 +158,7 @@ __all__ = (
     "Outcome",
     "PreviousRun",
     "error_with_previous",
+    "outage_words",
     "record",
     "report",
     "with_previous",

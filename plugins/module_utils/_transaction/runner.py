@@ -25,7 +25,7 @@ from .._host import files
 from .._host.host import Host
 from .._observe import records
 from .._observe.down import note_down
-from .._plan.order import RELEASE, STOP, steps_of
+from .._plan.order import INSTALL_PACKAGES, RELEASE, STOP, steps_of
 from .._plan.plan import DaemonConfig, Plan
 from .journal import Journal
 from .outcome import Outcome
@@ -126,6 +126,10 @@ class Transaction:
         :raises DrydockError: another release wrote the journal; nothing was undone.
         """
         context, begun = self.context, self.begun()
+        names = [step.name for step, _line in begun]
+        if STOP in names and INSTALL_PACKAGES in names:
+            # The old daemon starts with its own packages.
+            begun.insert(names.index(STOP), begun.pop(names.index(INSTALL_PACKAGES)))
         said = []
         for step, line in begun:
             try:
@@ -137,7 +141,7 @@ class Transaction:
                 context.service.reload_units()
         except Exception as exc:
             context.differences.append(_words(exc)[0])
-        if any(step.name == STOP for step, _line in begun):
+        if STOP in names or (INSTALL_PACKAGES in names and self.plan.effect == "restart"):
             self.come_up(self.plan.before)
         # A step that undid more says the same and goes on.
         told = [one for one in dict.fromkeys(said) if one and not any(other != one and other.startswith(one.rstrip(".")) for other in said)]

@@ -18,6 +18,7 @@ from .._host.mounts import Mount, parse_mountinfo, points_below
 from .._host.processes import command_line, open_files, processes
 from .._observe import records
 from .._plan.plan import DATA_ROOT, Move
+from .._service.unit import Unit
 from .steps.base import Context
 
 # What all of these end with: nothing was lost, since the change is undone.
@@ -62,11 +63,15 @@ def _unit_as_planned(context: Context) -> None:
     seen = {name: digest for name, digest in (context.noted("seen") or {}).items() if name != context.host.places.daemon_json}
     if not seen:
         return
-    ours = {name for ask in records.load(context.host).owners.values() for name in ask.drop_ins}
-    now = context.service.read(ours).digests
+    now = unit_now(context).digests
     changed = sorted(name for name in {*seen, *now} if seen.get(name) != now.get(name))
     if changed:
         raise _changed(changed[0])
+
+
+def unit_now(context: Context) -> Unit:
+    """The daemon's service as its files say it now."""
+    return context.service.read({name for ask in records.load(context.host).owners.values() for name in ask.drop_ins})
 
 
 def _changed(what: str) -> DrydockError:
@@ -135,4 +140,4 @@ def mounts(host: Host) -> list[Mount]:
     return parse_mountinfo(files.read(host.places.mountinfo) or "")
 
 
-__all__ = ("as_planned", "before_start", "before_stop", "device_volumes", "foreign_mounts", "mounts", "nobody_writes")
+__all__ = ("as_planned", "before_start", "before_stop", "device_volumes", "foreign_mounts", "mounts", "nobody_writes", "unit_now")

@@ -18,10 +18,12 @@ from ..._copy import kept_roots
 from ..._copy.copier import Copier, full_disk
 from ..._copy.listing import COPY_MARK, Totals
 from ..._engine.addresses import plain_tcp
+from ..._engine.container import inspect_containers, stop_seconds, to_container
 from ..._errors import DrydockError, format_bytes
 from ..._host import files
 from ..._plan.order import FINAL_COPY, WARM_COPY
 from ..._plan.plan import Move
+from ..outcome import outage_words
 from .base import Context, Step
 from .roots import mark, nothing_left_alive, rewrite_paths
 
@@ -100,12 +102,17 @@ class WarmCopy(Step):
             )
 
     def _forecast(self, changing: int, seconds: float) -> None:
-        running = self.context.engine(self.plan.before).get("/info").get("ContainersRunning") or 0
-        outage = self.context.service.last_restart_seconds() + running * _CONTAINER_SECONDS + min(seconds, changing / _SLOW_DISK)
+        running = [one for one in map(to_container, inspect_containers(self.context.engine(self.plan.before))) if one.alive]
+        outage = self.context.service.last_restart_seconds() + len(running) * _CONTAINER_SECONDS + min(seconds, changing / _SLOW_DISK)
         outage += _INSECURE_SECONDS if plain_tcp(self.plan.after.addresses, self.plan.after.settings) else 0
-        forecast = {"changing_bytes": changing, "outage_seconds": round(outage, 1)}
+        stop = stop_seconds(running)
+        forecast = {
+            "changing_bytes": changing,
+            "outage_seconds": round(outage, 1),
+            "longest_outage_seconds": None if stop is None else round(outage + stop, 1),
+        }
         self.context.outcome.forecast = forecast
-        self.host.say(f"expected outage: about {forecast['outage_seconds']} s")
+        self.host.say(f"expected outage: about {outage_words(forecast)}")
 
 
 class FinalCopy(Step):

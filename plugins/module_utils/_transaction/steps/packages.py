@@ -7,11 +7,15 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
 import typing as t
 
 from ..._engine.apt_packages import MEND, Upgrade
+from ..._engine.inventory import take_inventory
+from ..._errors import EngineError
+from ..._host.processes import process_identity
 from ..._plan.order import DOWNLOAD_PACKAGES, INSTALL_PACKAGES
+from ..surroundings import before_stop, unit_now
 from .base import Step
 
 
@@ -37,30 +41,47 @@ class DownloadPackages(PackageStep):
 
 
 class InstallPackages(PackageStep):
-    """Install them while the daemon is held."""
+    """Install them while the daemon goes on as the process that it is: nobody is down for the unpacking."""
 
     name = INSTALL_PACKAGES
 
+    def facts(self) -> dict[str, t.Any]:
+        if self.plan.effect == "restart":
+            # Behind it nobody can tell any more whether it was the package that has changed the unit.
+            before_stop(self.context)
+        pid = self.context.service.main_pid()
+        return {"old_process": process_identity(pid) if pid else ""}
+
     def apply(self) -> None:
-        self.host.must(*self.packages.forth, timeout=None)
+        context = self.context
+        with context.service.staying():
+            self.host.must(*self.packages.forth, timeout=None)
         if self.plan.effect == "restart":
             # The new package may have another unit, with another command.
-            service = self.context.service
-            unit = service.read({os.path.basename(name) for ask in self.plan.owners.values() for name in ask.drop_ins})
-            service.hold(unit.start_line(unit.ours), "", self.plan.after.systemd_socket)
+            unit, path = unit_now(context), self.host.places.daemon_json
+            seen = {name: digest for name, digest in (context.noted("seen") or {}).items() if name == path}
+            context.journal.note(
+                "unit", self.name, seen={**seen, **unit.digests}, lines={**(context.noted("lines") or {}), "after": unit.start_line(unit.ours)}
+            )
+            context.hold(self.plan.after)
 
     def undo(self, line: dict[str, t.Any]) -> str:
         """Install what was there, where the package manager still has it; says so."""
-        packages = self.packages
-        if self.context.service.main_pid():
-            # A boot has started what was there by then.
-            self.context.hold(self.plan.before)
-            self.context.service.stop()
-        self.host.must(*MEND, timeout=None)
-        if not packages.back:
-            return f"The package manager does not have {' and '.join(packages.before)} of the old version any more."
-        self.host.must(*packages.undo, timeout=None)
-        return f"{' and '.join(f'{name} {version}' for name, version in packages.before.items())} came back."
+        context, packages = self.context, self.packages
+        pid = context.service.main_pid()
+        if pid and process_identity(pid) != line.get("old_process"):
+            # systemd or a boot has started what was there by then.
+            with contextlib.suppress(EngineError):
+                running = take_inventory(context.engine(self.plan.before)).running_set()
+                context.journal.note("restarted", self.name, also_ran=[one.id for one in running])
+            context.hold(self.plan.before)
+            context.service.stop()
+        with context.service.staying():
+            self.host.must(*MEND, timeout=None)
+            if not packages.back:
+                return f"The package manager does not have {' and '.join(packages.before)} of the old version any more."
+            self.host.must(*packages.undo, timeout=None)
+        return f"{' and '.join(f'{name} {version}' for name, version in packages.before.items() if version)} came back."
 
 
 __all__ = ("DownloadPackages", "InstallPackages")

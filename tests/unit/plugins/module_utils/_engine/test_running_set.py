@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.drydock.dockerd.plugins.module_utils._engine.container import stop_seconds
 from ansible_collections.drydock.dockerd.plugins.module_utils._engine.running_set import levels, start_again
 from ansible_collections.drydock.dockerd.plugins.module_utils._errors import EngineError
 
@@ -32,6 +33,16 @@ STARTS = [
     ("paused", "running", ["pause"]),
     ("paused", "paused", []),
 ]
+
+
+# Stop timeouts of those that run, and how long the daemon may wait for them.
+WAITS = [((), 0), ((10, 3), 10), ((0,), 0), ((3, -1), None)]
+
+
+@pytest.mark.parametrize(("timeouts", "expected"), WAITS)
+def test_a_stop_takes_as_long_as_the_most_patient_container_may(make_container, timeouts, expected):
+    running = [make_container(str(number), stop_timeout=one) for number, one in enumerate(timeouts)]
+    assert stop_seconds([*running, make_container("ended", state="exited", stop_timeout=600)]) == expected
 
 
 @pytest.mark.parametrize(("needs", "expected"), LEVELS.values(), ids=LEVELS)

@@ -28,7 +28,7 @@ from ansible_collections.drydock.dockerd.plugins.module_utils._host.mounts impor
 from ansible_collections.drydock.dockerd.plugins.module_utils._observe.records import MARKED, PastMove
 from ansible_collections.drydock.dockerd.plugins.module_utils._plan.planner import make_plan
 from ansible_collections.drydock.dockerd.plugins.module_utils._plan.request import Request
-from ansible_collections.drydock.dockerd.plugins.module_utils._preflight import configuration
+from ansible_collections.drydock.dockerd.plugins.module_utils._preflight import configuration, containers
 from ansible_collections.drydock.dockerd.plugins.module_utils._preflight.checks import preflight
 from ansible_collections.drydock.dockerd.plugins.module_utils._preflight.finding import ERROR, WARNING, Finding
 from ansible_collections.drydock.dockerd.plugins.module_utils._service.unit_file import mount_unit
@@ -368,6 +368,26 @@ def test_a_move_has_a_forecast(host, on_root, root):
     _findings, forecast = preflight(host, state, plan, dataclasses.replace(request, path=None), [], True)
     assert forecast.files == 3
     assert forecast.bytes >= 10_000
+
+
+@pytest.mark.parametrize(("timeout", "longest"), [(30, 30), (-1, None)])
+def test_a_forecast_has_what_containers_may_take_to_stop(host, on_root, root, make_container, timeout, longest):
+    state, request = on_root(inventory=Inventory({"web": make_container(stop_timeout=timeout)}, {}, (), {})), Request(path=root.target)
+    plan, _problems = planned(host, state, request)
+    _findings, forecast = preflight(host, state, plan, dataclasses.replace(request, path=None), [], True)
+    assert (forecast.outage_seconds, forecast.longest_outage_seconds) == (0, longest)
+
+
+@pytest.mark.parametrize(
+    ("timeout", "live_restore", "words"),
+    [(30, False, "Containers may take up to 30 s to stop."), (30, True, ""), (-1, False, "Containers may take as long as they like to stop: ")],
+)
+def test_what_stops_containers_says_how_long_they_may_take(host, make_state, make_container, timeout, live_restore, words):
+    state = make_state(inventory=Inventory({"web": make_container(stop_timeout=timeout)}, {}, (), {}), info={"LiveRestoreEnabled": live_restore})
+    plan, _problems = planned(host, state, Request(restart="always"))
+    said = containers.stop_words(state, plan)
+    assert said.startswith(words)
+    assert bool(said) == bool(words)
 
 
 def test_the_forecast_of_a_prepared_move_leaves_out_what_its_copy_has(host, on_root, root):

@@ -15,7 +15,7 @@ import types
 import pytest
 from ansible_collections.drydock.dockerd.plugins.module_utils._errors import CommandFailed, DrydockError
 from ansible_collections.drydock.dockerd.plugins.module_utils._host.host import Result
-from ansible_collections.drydock.dockerd.plugins.module_utils._service.systemd import HOLD_DROP_IN, Systemd
+from ansible_collections.drydock.dockerd.plugins.module_utils._service.systemd import HOLD_DROP_IN, STAY_DROP_IN, Systemd
 from ansible_collections.drydock.dockerd.plugins.module_utils._service.unit_file import parse_flags, values
 
 UNIT = "[Service]\nEnvironmentFile=-{}\nExecStart=/usr/sbin/dockerd -H fd:// $DOCKER_OPTS\n"
@@ -177,6 +177,18 @@ def test_the_hold_of_containerd_has_its_new_command_and_goes_with_the_rest(host,
 def test_containerd_is_stopped_and_started_only_where_it_moves(systemd):
     assert "containerd.service" in dataclasses.replace(systemd, with_containerd=True).units()
     assert "containerd.service" not in systemd.units()
+
+
+def test_while_packages_are_installed_nobody_stops_the_daemon_or_containerd(host, systemd):
+    there = pathlib.Path(host.places.runtime_units)
+    with systemd.staying():
+        refusing = {path.parent.name for path in there.rglob(STAY_DROP_IN) if values([path.read_text()], "Unit", "RefuseManualStop") == ["yes"]}
+    assert refusing == {"docker.service.d", "docker.socket.d", "containerd.service.d"}
+    assert not list(there.rglob(STAY_DROP_IN))
+    with systemd.staying():
+        # The recovery of one that was cut off.
+        systemd.unhold()
+        assert not list(there.rglob(STAY_DROP_IN))
 
 
 def test_unhold_leaves_nothing_of_the_hold_and_may_be_repeated(host, systemd):

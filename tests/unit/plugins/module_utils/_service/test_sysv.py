@@ -231,6 +231,23 @@ def test_a_block_with_something_to_say_stays_when_the_journal_is_closed(sysv, ma
     assert pathlib.Path(machine.places.init_defaults).read_text() == text
 
 
+def test_scripts_of_packages_neither_start_the_daemon_nor_fail_for_that(sysv, machine):
+    sysv.hold("/usr/sbin/dockerd --new")
+    held = pathlib.Path(machine.places.held).read_text()
+
+    def call(word):
+        return subprocess.run(["/bin/sh", "-c", '. "$0"', machine.places.init_defaults, word], capture_output=True, check=False).returncode
+
+    with sysv.staying():
+        assert (call("start"), call("stop")) == (0, 1)
+        # One that was cut off is begun anew.
+        with sysv.staying():
+            assert call("start") == 0
+    assert (call("start"), call("stop")) == (1, 1)
+    assert pathlib.Path(machine.places.held).read_text() == held
+    assert not sysv.main_pid()
+
+
 def test_a_hold_waits_for_calls_that_have_read_the_file_before(sysv, machine, top):
     script = pathlib.Path(machine.places.init_script)
     script.write_text(SCRIPT.format(top=top) + f"touch {top}/called\nsleep 0.7\n")

@@ -34,12 +34,13 @@ from ansible_collections.drydock.dockerd.plugins.module_utils._plan.request impo
 from ansible_collections.drydock.dockerd.plugins.module_utils._service import unit_file
 from ansible_collections.drydock.dockerd.plugins.module_utils._service.api_gate import hidden_path
 from ansible_collections.drydock.dockerd.plugins.module_utils._service.containerd import Containerd, root_flag
-from ansible_collections.drydock.dockerd.plugins.module_utils._service.systemd import HOLD_DROP_IN, Unit
+from ansible_collections.drydock.dockerd.plugins.module_utils._service.systemd import HOLD_DROP_IN, STAY_DROP_IN, Unit
 from ansible_collections.drydock.dockerd.plugins.module_utils._transaction import confirmation, recovery, surroundings
 from ansible_collections.drydock.dockerd.plugins.module_utils._transaction.journal import Journal
 from ansible_collections.drydock.dockerd.plugins.module_utils._transaction.runner import Transaction
 from ansible_collections.drydock.dockerd.plugins.module_utils._transaction.steps import base, daemon, prove, roots
 from ansible_collections.drydock.dockerd.plugins.module_utils._transaction.steps import copy as copy_module
+from ansible_collections.drydock.dockerd.plugins.module_utils._transaction.steps import packages as packages_module
 from made_up_mounts import look_at_made_up_paths
 
 CONTAINERS = {"web": "running", "held": "paused", "old": "exited"}
@@ -67,7 +68,8 @@ class Machine(Host):
         self.reached = True
         self.default_images = str(images)
         # The engine's version, as its package; and whether a start of ours holds containers back.
-        self.version, self.holds_back = "1", True
+        # Of the packages, and of the daemon that runs.
+        self.version, self.in_memory, self.holds_back = "1", "1", True
         # What the daemon says that happened, since its start.
         self.events = []
         # What others do, once each: how a command begins, and what is called in front of it.
@@ -177,7 +179,7 @@ class Machine(Host):
         elif argv[:2] == ("systemctl", "start") and not self.up and not os.path.exists(self.places.hold):
             self.before_start()
             assert self.holds_back is None or ("--restart=false" in self.units[HOLD_DROP_IN]) == self.holds_back
-            self.up, self.in_force, self.events = True, self.read_file_of_start(), []
+            self.up, self.in_force, self.events, self.in_memory = True, self.read_file_of_start(), [], self.version
             self.starts += 1
             if self.listener.fileno() < 0:
                 self.listen()
@@ -192,7 +194,7 @@ class Machine(Host):
         elif argv[:2] == ("systemctl", "kill") and not self.deaf:
             self.in_force = {**self.in_force, **{key: self.read_file().get(key) for key in RELOADED}}
         elif "apt-get" in argv and "--download-only" not in argv:
-            assert not self.up, "the packages' own scripts would restart the daemon"
+            assert not self.up or STAY_DROP_IN in self.units, "the packages' own scripts would restart the daemon"
             self.version = argv[-1].partition("=")[2]
         elif "rsync" in argv:
             copy(stdin, argv[1].partition("=")[2] + "/", argv[-1])
@@ -207,7 +209,7 @@ class Machine(Host):
         shutil.rmtree(os.path.dirname(hidden_path(self.socket_path)), ignore_errors=True)
         self.listener.close()
         self.listen()
-        self.up, self.in_force, self.units = True, self.read_file(), self.read_units()
+        self.up, self.in_force, self.units, self.in_memory = True, self.read_file(), self.read_units(), self.version
         self.images = self.images_of_units()
         self.starts += 1
         pathlib.Path(self.root, "containers", "written").write_text("since the boot")
@@ -378,7 +380,7 @@ class World:
         assert not {COPY_MARK, KEPT_MARK} & {*os.listdir(machine.root), *(os.listdir(self.root) if self.kept and not new and self.root.exists() else ())}
         assert machine.units == machine.read_units()
         assert machine.images == self.images[new]
-        assert machine.version == ("2" if new and self.plan.packages else "1")
+        assert machine.version == machine.in_memory == ("2" if new and self.plan.packages else "1")
         assert self.plan.containerd is None or pathlib.Path(machine.images, "layer").read_text() == "image"
         assert not os.path.islink(machine.images)
         assert not any(HOLD_DROP_IN in name for name in machine.units)
@@ -420,7 +422,8 @@ def make_world(patch, top, make_state, change, **options):
     assert made.plan.effect == effect
     patch.setattr(base, "Engine", lambda path: made.engine)
     patch.setattr(daemon, "EventStream", Stream)
-    patch.setattr(daemon, "process_identity", lambda pid: f"{pid}:{made.machine.starts}")
+    for module in (daemon, packages_module):
+        patch.setattr(module, "process_identity", lambda pid: f"{pid}:{made.machine.starts}")
     for module in (copy_module, recovery):
         patch.setattr(module, "Copier", functools.partial(copier_module.Copier, fill=made.machine.filling))
     for module in (prove, recovery):
