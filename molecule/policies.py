@@ -22,8 +22,12 @@ FLAP = {"name": "flap", "image": "lab:app", "command": ["sh", "-c", "echo going 
 
 def role(host: t.Any, *containers: dict[str, t.Any], check: bool = False, **variables: t.Any) -> Play:
     """Run the role for these containers, by the collection's own playbook."""
+    return run_playbook(host, "containers", variables_of(*containers, **variables), check=check)
+
+
+def variables_of(*containers: dict[str, t.Any], **variables: t.Any) -> dict[str, t.Any]:
     short = {name: value for name, value in {"settle_time": "2", "list": list(containers), **variables}.items() if value is not None}
-    return run_playbook(host, "containers", {f"docker_containers_{name}": value for name, value in short.items()}, check=check)
+    return {f"docker_containers_{name}": value for name, value in short.items()}
 
 
 def inspect(host: t.Any, name: str) -> dict[str, t.Any]:
