@@ -16,6 +16,8 @@ import yaml
 from running import Play, address, run_playbook
 
 LISTED = yaml.safe_load((pathlib.Path(__file__).parent / "containers" / "vars" / "list.yml").read_text())["docker_containers_list"]
+# A process that has a port on one address only, which nobody can tell from outside of the engine's own start.
+SQUAT = "systemd-run --quiet --collect --unit=squatter python3 -c \"import socket, time; s = socket.create_server(('127.0.0.1', 7790)); time.sleep(600)\""
 OBEY = ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 1000 & wait; done"]
 FLAP = {"name": "flap", "image": "lab:app", "command": ["sh", "-c", "echo going down; exit 3"], "restart_policy": "always"}
 

@@ -64,6 +64,10 @@ msg:
   description: What happened, or in check mode what would, in a sentence.
   returned: always
   type: str
+taken:
+  description: The tcp addresses on which processes of this host listen, and which process it is, where the daemon is on it.
+  returned: without O(containers)
+  type: dict
 names:
   description: Names of O(containers).
   returned: when they are given
@@ -78,6 +82,7 @@ from ansible_collections.drydock.dockerd.plugins.module_utils._endpoint import c
 from ansible_collections.drydock.dockerd.plugins.module_utils._engine import set_aside
 from ansible_collections.drydock.dockerd.plugins.module_utils._engine.api import Engine
 from ansible_collections.drydock.dockerd.plugins.module_utils._errors import unexpected
+from ansible_collections.drydock.dockerd.plugins.module_utils._host.tcp_listeners import holders
 
 SPEC: dict[str, t.Any] = {
     "containers": {"type": "list", "elements": "dict"},
@@ -120,15 +125,18 @@ def take_step(engine: Engine, params: t.Mapping[str, t.Any]) -> None:
 def main() -> None:
     module = AnsibleModule(argument_spec=SPEC, supports_check_mode=True)
     told: list[str] = []
+    taken: dict[str, str] = {}
     try:
         engine = connection.engine_of(module.params)
         if module.params["_step"] == "make_good":
             told = make_good(engine, module.check_mode)
+            # Of another machine nobody here can tell.
+            taken = holders(("docker-proxy", "dockerd")) if module.params["docker_host"].startswith("unix:") else {}
         else:
             take_step(engine, module.params)
     except Exception as exc:
         module.fail_json(msg=str(unexpected(exc)))
-    module.exit_json(changed=bool(told), msg=" ".join(told))
+    module.exit_json(changed=bool(told), msg=" ".join(told), taken=taken)
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ def plan(listed: t.Any, now: t.Mapping[str, t.Any], purge: bool, check: bool = F
     """What has to be done.
 
     :param listed: the wanted list as it was typed.
-    :param now: what module containers_info found, with the contents of the archives.
+    :param now: what module containers_info found, with the contents of the archives, and the addresses that processes have (taken).
     :param take_over: names of containers of others that may be made anew as listed, or true for any.
     :param check: nothing will be created, so nothing may be asked for that has to be there for docker_container in check mode.
     :returns: refusals (sentences; with one nothing may be done), then, in this order, archives to load, images to pull, volumes and
@@ -98,7 +98,7 @@ def _impossible(listed: t.Any, items: t.Sequence[Item], now: t.Mapping[str, t.An
         sentence = "This host's Python lacks the library requests, which community.docker needs."
         found.append(message("missing-package", sentence, "Install the package python3-requests."))
     found += [sentence for item in items for sentence in (*_policy_refusals(item), *_image_refusals(item, now))]
-    return found + _port_refusals(items, stay)
+    return found + _port_refusals(items, stay) + _ports_of_processes(items, stay, now.get("taken") or {})
 
 
 def removable(items: t.Sequence[Item], containers: Containers) -> list[str]:
@@ -307,6 +307,21 @@ def _port_refusals(items: t.Sequence[Item], containers: t.Sequence[t.Mapping[str
         for (name, port), (other, theirs) in pairs
         if name != other and port[1:] == theirs[1:] and (port[0] == theirs[0] or port[0] in _ANY or theirs[0] in _ANY)
     ]
+
+
+def _ports_of_processes(items: t.Sequence[Item], containers: t.Sequence[t.Mapping[str, t.Any]], taken: t.Mapping[str, str]) -> list[str]:
+    """Ports on which a process listens for certain: whether [::] has 0.0.0.0 as well, only the engine finds out, when it starts the container."""
+    # What runs has its ports, whoever holds them for it.
+    has = {one["name"]: {port["port"] for port in one["ports"]} for one in containers if one["state"] in _ALIVE}
+    wanted = [(item["name"], port) for item in items if _is_to_run(item) for port in ports(item) if str(port[1]) not in has.get(item["name"], ())]
+    found = []
+    for (name, (ip, number, protocol)), (address, who) in itertools.product(wanted, taken.items()):
+        host, _colon, port = address[len("tcp://") :].rpartition(":")
+        host = host.strip("[]")
+        is_same = host == ip or (host == "::" and not ip) or (host == "0.0.0.0" and ":" not in ip)
+        if protocol == "tcp" and port == str(number) and is_same:
+            found.append(message("port-taken", f"Container {name} publishes port {number}/tcp, which {who} has.", "Choose another port, or end that process."))
+    return _unique(found)
 
 
 def _volumes(item: Item) -> list[str]:

@@ -11,7 +11,7 @@ import subprocess
 import typing as t
 
 import pytest
-from policies import OBEY, inspect, picture, role, variables_of
+from policies import OBEY, SQUAT, inspect, picture, role, variables_of
 from running import start_playbook, wait_for
 
 SHOP = {"name": "shop", "image": "lab:app", "command": OBEY, "restart_policy": "always", "volumes": ["/data"], "ports": ["7791:80"], "stop_timeout": 1}
@@ -44,7 +44,7 @@ def stays(host: t.Any, shop: dict[str, t.Any]) -> None:
 
 SLIPS = {
     "command": ({"command": ["/no/such/command"]}, "no such file or directory", True),
-    "port": ({"ports": ["7792:80"]}, "address already in use", True),
+    "port": ({"ports": ["7790:80"]}, "address already in use", True),
     "mount": ({"mounts": [{"type": "bind", "source": "/no/such/place", "target": "/x"}]}, "/no/such/place", False),
     "network": ({"network_mode": "no-such-network"}, "no-such-network not found", True),
     "health": (
@@ -57,7 +57,7 @@ SLIPS = {
 
 @pytest.mark.parametrize(("change", "words", "is_stopped"), some(SLIPS, "command", "mount"))
 def test_the_old_one_is_back_when_the_new_one_does_not_start(host: t.Any, shop: dict[str, t.Any], change: t.Any, words: str, is_stopped: bool) -> None:
-    host.check_output("systemd-run --quiet --collect --unit=squatter busybox nc -ll -p 7792 -e busybox cat")
+    host.check_output(SQUAT)
     before, volumes = picture(host), set(host.check_output("docker volume ls --quiet").split())
     play = role(host, {**SHOP, **change})
     host.check_output("systemctl stop squatter")

@@ -194,6 +194,28 @@ def test_port_that_is_free():
     assert refusals(WEB, there=now(taken()), purge=True) == []
 
 
+@pytest.mark.parametrize(
+    ("given", "address", "is_taken"),
+    [
+        ("8080:80", "0.0.0.0:8080", True),
+        ("8080:80", "[::]:8080", True),
+        ("127.0.0.1:8080:80", "0.0.0.0:8080", True),
+        ("127.0.0.1:8080:80", "127.0.0.1:8080", True),
+        ("[::1]:8080:80", "[::1]:8080", True),
+        ("127.0.0.1:8080:80", "[::]:8080", False),
+        ("127.0.0.1:8080:80", "10.0.0.5:8080", False),
+        ("8080:80/udp", "0.0.0.0:8080", False),
+        ("8081:80", "0.0.0.0:8080", False),
+    ],
+)
+def test_port_that_a_process_has(given, address, is_taken):
+    there = now(taken={f"tcp://{address}": "process 7 (nginx)"})
+    told = ["Container web publishes port 8080/tcp, which process 7 (nginx) has. Choose another port, or end that process. [port-taken]"]
+    assert refusals({**WEB, "ports": [given]}, there=there) == (told if is_taken else [])
+    # It has it already, by whatever stands in front of it.
+    assert refusals({**WEB, "ports": [given]}, there={**there, "containers": [{**taken(), "name": "web"}]}) == []
+
+
 def test_in_check_mode_one_that_was_set_aside_is_nobody():
     aside = {**taken(), "name": "web.set-aside.always.0.running"}
     found = plan(WEB, there=now(aside), purge=True)
