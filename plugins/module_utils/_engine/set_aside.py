@@ -103,7 +103,8 @@ def _all(engine: Engine) -> t.Dict[str, str]:
 def _of(engine: Engine, name: str) -> str:
     aside = _all(engine).get(name)
     if not aside:
-        raise DrydockError("container-down", f"The old container {name} is gone: it was started to be removed at its end, or somebody removed it.")
+        why = "it was started to be removed at its end, or another run has brought it back"
+        raise DrydockError("container-down", f"The old container {name} waits no more: {why}.")
     return aside
 
 

@@ -145,7 +145,7 @@ def test_an_old_one_that_does_not_start_has_its_name_again() -> None:
 
 def test_without_an_old_one_the_new_one_stays() -> None:
     daemon = Daemon({"web": container("new")})
-    with pytest.raises(DrydockError, match="The old container web is gone"):
+    with pytest.raises(DrydockError, match="The old container web waits no more"):
         set_aside.bring_back(daemon, "web")
     assert list(daemon.containers) == ["web"]
     set_aside.remove(daemon, "web", True)
