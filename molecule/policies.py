@@ -16,14 +16,20 @@ import yaml
 from running import Play, address, run_playbook
 
 LISTED = yaml.safe_load((pathlib.Path(__file__).parent / "containers" / "vars" / "list.yml").read_text())["docker_containers_list"]
+# A process that has a port on one address only, which nobody can tell from outside of the engine's own start.
+SQUAT = "systemd-run --quiet --collect --unit=squatter python3 -c \"import socket, time; s = socket.create_server(('127.0.0.1', 7790)); time.sleep(600)\""
 OBEY = ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 1000 & wait; done"]
 FLAP = {"name": "flap", "image": "lab:app", "command": ["sh", "-c", "echo going down; exit 3"], "restart_policy": "always"}
 
 
 def role(host: t.Any, *containers: dict[str, t.Any], check: bool = False, **variables: t.Any) -> Play:
     """Run the role for these containers, by the collection's own playbook."""
+    return run_playbook(host, "containers", variables_of(*containers, **variables), check=check)
+
+
+def variables_of(*containers: dict[str, t.Any], **variables: t.Any) -> dict[str, t.Any]:
     short = {name: value for name, value in {"settle_time": "2", "list": list(containers), **variables}.items() if value is not None}
-    return run_playbook(host, "containers", {f"docker_containers_{name}": value for name, value in short.items()}, check=check)
+    return {f"docker_containers_{name}": value for name, value in short.items()}
 
 
 def inspect(host: t.Any, name: str) -> dict[str, t.Any]:

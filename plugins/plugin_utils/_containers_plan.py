@@ -11,6 +11,7 @@ import itertools
 import re
 import typing as t
 
+from ansible_collections.drydock.dockerd.plugins.module_utils._engine.set_aside import is_set_aside
 from ansible_collections.drydock.dockerd.plugins.module_utils._errors import message
 from ansible_collections.drydock.dockerd.plugins.plugin_utils import _survey
 
@@ -22,6 +23,8 @@ LABEL, OURS = "drydock.dockerd.role", "docker_containers"
 POLICIES = ("no", "on-failure", "always", "unless-stopped")
 # What the engine itself has, by name.
 _OWN_NETWORKS = ("bridge", "host", "none", "default")
+# The engine's own rule.
+_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 _ANY = ("", "0.0.0.0", "::")
 _ALIVE = ("running", "paused", "restarting")
 _ENDED = ("exited", "dead")
@@ -39,7 +42,7 @@ def plan(listed: t.Any, now: t.Mapping[str, t.Any], purge: bool, check: bool = F
     """What has to be done.
 
     :param listed: the wanted list as it was typed.
-    :param now: what module containers_info found, with the contents of the archives.
+    :param now: what module containers_info found, with the contents of the archives, and the addresses that processes have (taken).
     :param take_over: names of containers of others that may be made anew as listed, or true for any.
     :param check: nothing will be created, so nothing may be asked for that has to be there for docker_container in check mode.
     :returns: refusals (sentences; with one nothing may be done), then, in this order, archives to load, images to pull, volumes and
@@ -47,22 +50,24 @@ def plan(listed: t.Any, now: t.Mapping[str, t.Any], purge: bool, check: bool = F
         ended and may stay so (present), and of those to watch.
     """
     items = to_list(listed)
-    containers = {one["name"]: one for one in now["containers"]}
+    # In check mode nobody has brought them back.
+    containers = {one["name"]: one for one in now["containers"] if not is_set_aside(one["name"])}
     refusals = _misshapen(items)
     extra = removable(items, containers) if purge and not refusals else []
     refusals = refusals or _foreign(items, containers, take_over)
     refusals = refusals or _impossible(listed, items, now, [one for name, one in containers.items() if name not in extra], purge)
     if refusals:
         return {"refusals": refusals}
+    renewed = [] if check else [item["image"] for item in items if _has_to_be_newest(item)]
     ended = [item["name"] for item in items if _may_stay_ended(item, containers.get(item["name"]))]
     return {
         "refusals": [],
         "archives": _unique(item["image_archive"] for item in items if item.get("image_archive") and _is_made(item) and not _is_loaded(item, now)),
-        "images": _unique(item["image"] for item in items if _has_to_be_pulled(item, now)),
+        "images": _unique([*(item["image"] for item in items if _has_to_be_pulled(item, now)), *renewed]),
         "volumes": [name for name in _unique(name for item in items for name in _volumes(item)) if name not in now["volumes"]],
         "networks": [name for name in _unique(name for item in items for name in _networks(item)) if name not in now["networks"]],
         "remove": extra,
-        "arguments": {item["name"]: _arguments(item, item["name"] in ended, now["networks"] if check else None) for item in items},
+        "arguments": {item["name"]: _arguments(item, now["networks"] if check else None) for item in items},
         "present": ended,
         "watched": [item["name"] for item in items if _is_to_run(item)],
     }
@@ -93,7 +98,7 @@ def _impossible(listed: t.Any, items: t.Sequence[Item], now: t.Mapping[str, t.An
         sentence = "This host's Python lacks the library requests, which community.docker needs."
         found.append(message("missing-package", sentence, "Install the package python3-requests."))
     found += [sentence for item in items for sentence in (*_policy_refusals(item), *_image_refusals(item, now))]
-    return found + _port_refusals(items, stay)
+    return found + _port_refusals(items, stay) + _ports_of_processes(items, stay, now.get("taken") or {})
 
 
 def removable(items: t.Sequence[Item], containers: Containers) -> list[str]:
@@ -156,6 +161,11 @@ def _misshapen(items: t.Sequence[t.Any]) -> list[str]:
         elif not isinstance(item.get("name"), str) or not item["name"]:
             sentence = f"Entry {number} of docker_containers_list has no name."
             found.append(message("variable-value", sentence, "Give it one: by its name it is known in the next run."))
+        elif not _NAME.fullmatch(item["name"]):
+            sentence = f"Container {item['name']} has a name that Docker does not take."
+            found.append(
+                message("variable-value", sentence, "Give it two characters at least, letters, digits, '_', '.' and '-', the first a letter or digit.")
+            )
         elif not isinstance(item.get("labels") or {}, dict):
             sentence = f"Container {item['name']} has labels that are no dictionary: {item['labels']!r}."
             found.append(message("variable-value", sentence, "Write them as key: value."))
@@ -198,9 +208,12 @@ def _may_stay_ended(item: Item, one: t.Mapping[str, t.Any] | None) -> bool:
     return not item.get("state") and one is not None and one["state"] in _ENDED and lets_end(policy_of(item), one["exit_code"])
 
 
-def _arguments(item: Item, ended: bool, networks: t.Sequence[str] | None) -> dict[str, t.Any]:
+def _arguments(item: Item, networks: t.Sequence[str] | None) -> dict[str, t.Any]:
     """The item as docker_container takes it; with networks, only those of its own that are among them."""
-    mine = {"labels": {**(item.get("labels") or {}), LABEL: OURS}, "state": item.get("state") or ("present" if ended else "started")}
+    mine: dict[str, t.Any] = {"labels": {**(item.get("labels") or {}), LABEL: OURS}, "state": item.get("state") or "started"}
+    if _has_to_be_newest(item):
+        # By then it is: what else has to be made anew would be known too late.
+        mine["pull"] = "missing"
     if networks is not None and item.get("networks"):
         missing = set(_networks(item)) - set(networks)
         mine["networks"] = [one for one in item["networks"] if not (isinstance(one, dict) and one.get("name") in missing)]
@@ -231,6 +244,12 @@ def _is_loaded(item: Item, now: t.Mapping[str, t.Any]) -> bool:
 
 def _has_to_be_pulled(item: Item, now: t.Mapping[str, t.Any]) -> bool:
     return bool(item.get("image")) and not item.get("image_archive") and _is_made(item) and not _ids(item["image"], now["images"])
+
+
+def _has_to_be_newest(item: Item) -> bool:
+    image = str(item.get("image") or "")
+    is_asked = item.get("pull") == "always" or _is_true(item.get("pull"))
+    return is_asked and bool(image) and not image.startswith("sha256:") and not item.get("image_archive") and _is_made(item)
 
 
 def _image_refusals(item: Item, now: t.Mapping[str, t.Any]) -> list[str]:
@@ -288,6 +307,21 @@ def _port_refusals(items: t.Sequence[Item], containers: t.Sequence[t.Mapping[str
         for (name, port), (other, theirs) in pairs
         if name != other and port[1:] == theirs[1:] and (port[0] == theirs[0] or port[0] in _ANY or theirs[0] in _ANY)
     ]
+
+
+def _ports_of_processes(items: t.Sequence[Item], containers: t.Sequence[t.Mapping[str, t.Any]], taken: t.Mapping[str, str]) -> list[str]:
+    """Ports on which a process listens for certain: whether [::] has 0.0.0.0 as well, only the engine finds out, when it starts the container."""
+    # What runs has its ports, whoever holds them for it.
+    has = {one["name"]: {port["port"] for port in one["ports"]} for one in containers if one["state"] in _ALIVE}
+    wanted = [(item["name"], port) for item in items if _is_to_run(item) for port in ports(item) if str(port[1]) not in has.get(item["name"], ())]
+    found = []
+    for (name, (ip, number, protocol)), (address, who) in itertools.product(wanted, taken.items()):
+        host, _colon, port = address[len("tcp://") :].rpartition(":")
+        host = host.strip("[]")
+        is_same = host == ip or (host == "::" and not ip) or (host == "0.0.0.0" and ":" not in ip)
+        if protocol == "tcp" and port == str(number) and is_same:
+            found.append(message("port-taken", f"Container {name} publishes port {number}/tcp, which {who} has.", "Choose another port, or end that process."))
+    return _unique(found)
 
 
 def _volumes(item: Item) -> list[str]:

@@ -9,7 +9,7 @@ import typing as t
 
 import pytest
 import yaml
-from policies import LISTED, OBEY, entries, inspect, kill_process, picture, reaches, role, say, watch
+from policies import LISTED, OBEY, SQUAT, entries, inspect, kill_process, picture, reaches, role, say, watch
 from running import run_module, wait_for
 
 # In peace ---------------------------------------------------------------------------------------------------------
@@ -88,8 +88,19 @@ def test_bad_input_is_refused_and_touches_nothing(host: t.Any, change: dict[str,
     assert picture(host) == before
 
 
-def test_port_of_another_process_is_told_by_the_engine(host: t.Any) -> None:
+def test_port_of_another_process_is_told_with_its_name(host: t.Any) -> None:
     host.check_output("systemd-run --quiet --collect --unit=squatter busybox nc -ll -p 7790 -e busybox cat")
+    pid = host.check_output("systemctl show --property=MainPID --value squatter")
+    before = picture(host)
+    play = role(host, {**WEB, "ports": ["7790:80"]})
+    assert play.failed
+    assert f"Container web publishes port 7790/tcp, which process {pid} (busybox) has." in play.message
+    assert picture(host) == before
+    host.check_output("systemctl stop squatter")
+
+
+def test_port_of_a_process_on_another_address_is_told_by_the_engine(host: t.Any) -> None:
+    host.check_output(SQUAT)
     before = picture(host)
     play = role(host, {**WEB, "ports": ["7790:80"]})
     assert play.failed

@@ -68,6 +68,20 @@ class Engine:
         """
         return self._call("POST", path, query)
 
+    def post_json(self, path: str, body: t.Mapping[str, t.Any]) -> t.Any:
+        """POST a body.
+
+        :raises EngineError: no connection, or an answer other than 2xx and 304.
+        """
+        return _decode(self._exchange("POST", path, {}, json.dumps(body)))
+
+    def delete(self, path: str, **query: t.Any) -> None:
+        """DELETE.
+
+        :raises EngineError: no connection, or an answer other than 2xx.
+        """
+        self._call("DELETE", path, query)
+
     @property
     def where(self) -> str:
         """How a person knows it."""
@@ -80,11 +94,14 @@ class Engine:
     def _call(self, method: str, path: str, query: t.Mapping[str, t.Any]) -> t.Any:
         return _decode(self._exchange(method, path, query))
 
-    def _exchange(self, method: str, path: str, query: t.Mapping[str, t.Any]) -> bytes:
+    def _exchange(self, method: str, path: str, query: t.Mapping[str, t.Any], sent: str = "") -> bytes:
         connection = self.connection()
         try:
             connection.request(
-                method, path + ("?" + urllib.parse.urlencode(query) if query else ""), headers={"Content-Length": "0"} if method == "POST" else {}
+                method,
+                path + ("?" + urllib.parse.urlencode(query) if query else ""),
+                sent or None,
+                {"Content-Type": "application/json"} if sent else {"Content-Length": "0"} if method == "POST" else {},
             )
             answer = connection.getresponse()
             body = answer.read()

@@ -9,37 +9,18 @@ from __future__ import annotations
 
 import ipaddress
 import re
-import socket
-import struct
 import typing as t
 
 from .._engine.addresses import Address, as_address, known_addresses
 from .._host.files import read
 from .._host.processes import sockets
+from .._host.tcp_listeners import parse_tcp
 from .state import State
 
-# The states and flags of proc(5): TCP_LISTEN, and SO_ACCEPTCON of a unix socket.
-_TCP_LISTEN, _ACCEPTS = "0A", 0x10000
+# A flag of proc(5): SO_ACCEPTCON of a unix socket.
+_ACCEPTS = 0x10000
 # Swarm's own: its managers, and the gossip of its nodes.
 _SWARM_PORTS = (2377, 7946)
-
-
-def parse_tcp(text: str) -> dict[str, str]:
-    """The listening sockets in /proc/net/tcp or tcp6, an address by inode. Pure."""
-    found = {}
-    for fields in (line.split() for line in text.splitlines()[1:]):
-        if len(fields) > 9 and fields[3] == _TCP_LISTEN:
-            host, _colon, port = fields[1].partition(":")
-            found[fields[9]] = f"tcp://{_host(host)}:{int(port, 16)}"
-    return found
-
-
-def _host(text: str) -> str:
-    """An address as the kernel prints it: words of 32 bits, each in the machine's own order."""
-    packed = b"".join(struct.pack("=I", int(text[at : at + 8], 16)) for at in range(0, len(text), 8))
-    if len(packed) == 4:
-        return socket.inet_ntop(socket.AF_INET, packed)
-    return f"[{socket.inet_ntop(socket.AF_INET6, packed)}]"
 
 
 def parse_unix(text: str) -> dict[str, str]:
@@ -51,11 +32,6 @@ def parse_unix(text: str) -> dict[str, str]:
         if match and int(match[1], 16) & _ACCEPTS:
             found[match[2]] = f"unix://{match[3]}"
     return found
-
-
-def listeners() -> dict[str, str]:
-    """The tcp addresses on which anybody listens in this network namespace, by the inode of the socket."""
-    return {**parse_tcp(read("/proc/net/tcp") or ""), **parse_tcp(read("/proc/net/tcp6") or "")}
 
 
 def of(pid: int) -> list[str]:
@@ -118,8 +94,6 @@ def _is_number(host: str) -> bool:
 
 __all__ = (
     "describe",
-    "listeners",
     "of",
-    "parse_tcp",
     "parse_unix",
 )

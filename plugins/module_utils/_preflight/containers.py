@@ -12,8 +12,7 @@ import os
 import typing as t
 
 from .._engine.container import Container, stop_seconds
-from .._host.processes import command_line, processes, sockets
-from .._observe.listening import listeners
+from .._host.tcp_listeners import holders
 from .._observe.state import State
 from .._plan.plan import Plan
 from .finding import NOTE, WARNING, Finding
@@ -67,16 +66,8 @@ def _taken_ports(ports: set[str]) -> dict[str, str]:
     """Those of the ports on which somebody else than Docker listens, with who that is."""
     if not ports:
         return {}
-    found: dict[str, str] = {}
-    holders = {inode: f"tcp/{address.rpartition(':')[2]}" for inode, address in listeners().items()}
-    holders = {inode: port for inode, port in holders.items() if port in ports}
-    for pid in processes() if holders else ():
-        name = os.path.basename((command_line(pid) or ["?"])[0])
-        for inode in sockets(pid):
-            port = holders.get(inode)
-            if port and name not in ("docker-proxy", "dockerd"):
-                found[port] = f"process {pid} ({name})"
-    return found
+    told = {f"tcp/{address.rpartition(':')[2]}": who for address, who in holders(("docker-proxy", "dockerd")).items()}
+    return {port: who for port, who in told.items() if port in ports}
 
 
 __all__ = ("container_findings", "stop_words")

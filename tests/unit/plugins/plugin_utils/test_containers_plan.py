@@ -47,12 +47,17 @@ def test_what_is_no_list_is_refused(typed):
         _containers_plan.to_list(typed)
 
 
+NAMES = "Give it two characters at least, letters, digits, '_', '.' and '-', the first a letter or digit."
+
+
 def test_entries_that_are_no_containers_are_refused():
-    assert refusals("web", {"image": "web"}, {"name": "a", "labels": "x"}, {"name": "b"}, {"name": "b"}) == [
+    assert refusals("web", {"image": "web"}, {"name": "a"}, {"name": "a b"}, {"name": "web", "labels": "x"}, {"name": "db"}, {"name": "db"}) == [
         "Entry 1 of docker_containers_list is 'web'. Give a dictionary with options of docker_container. [variable-value]",
         "Entry 2 of docker_containers_list has no name. Give it one: by its name it is known in the next run. [variable-value]",
-        "Container a has labels that are no dictionary: 'x'. Write them as key: value. [variable-value]",
-        "Container b is listed twice. Give each its own name. [variables-clash]",
+        f"Container a has a name that Docker does not take. {NAMES} [variable-value]",
+        f"Container a b has a name that Docker does not take. {NAMES} [variable-value]",
+        "Container web has labels that are no dictionary: 'x'. Write them as key: value. [variable-value]",
+        "Container db is listed twice. Give each its own name. [variables-clash]",
     ]
 
 
@@ -91,9 +96,19 @@ def test_images_that_are_not_there_are_pulled(image, pulled):
     assert plan({"name": "web", "image": image})["images"] == pulled
 
 
+@pytest.mark.parametrize("pull", ["always", True, "true"])
+def test_image_that_has_to_be_the_newest_is_pulled_before_docker_container_compares(pull):
+    item = {"name": "web", "image": "web", "pull": pull}
+    found = plan(item)
+    assert (found["images"], found["arguments"]["web"]["pull"]) == (["web"], "missing")
+    # A pull in check mode cannot tell what it would bring.
+    assert _containers_plan.plan([item], now(), False, check=True)["images"] == []
+    assert plan({**item, "image": "sha256:1"})["images"] == []
+
+
 def test_image_that_must_not_be_pulled():
-    (sentence,) = refusals({"name": "a", "image": "web:3", "pull": "never"})
-    assert sentence.startswith("Image web:3 of container a is not there, and pull: never forbids to fetch it.")
+    (sentence,) = refusals({"name": "web", "image": "web:3", "pull": "never"})
+    assert sentence.startswith("Image web:3 of container web is not there, and pull: never forbids to fetch it.")
 
 
 @pytest.mark.parametrize(
@@ -179,6 +194,34 @@ def test_port_that_is_free():
     assert refusals(WEB, there=now(taken()), purge=True) == []
 
 
+@pytest.mark.parametrize(
+    ("given", "address", "is_taken"),
+    [
+        ("8080:80", "0.0.0.0:8080", True),
+        ("8080:80", "[::]:8080", True),
+        ("127.0.0.1:8080:80", "0.0.0.0:8080", True),
+        ("127.0.0.1:8080:80", "127.0.0.1:8080", True),
+        ("[::1]:8080:80", "[::1]:8080", True),
+        ("127.0.0.1:8080:80", "[::]:8080", False),
+        ("127.0.0.1:8080:80", "10.0.0.5:8080", False),
+        ("8080:80/udp", "0.0.0.0:8080", False),
+        ("8081:80", "0.0.0.0:8080", False),
+    ],
+)
+def test_port_that_a_process_has(given, address, is_taken):
+    there = now(taken={f"tcp://{address}": "process 7 (nginx)"})
+    told = ["Container web publishes port 8080/tcp, which process 7 (nginx) has. Choose another port, or end that process. [port-taken]"]
+    assert refusals({**WEB, "ports": [given]}, there=there) == (told if is_taken else [])
+    # It has it already, by whatever stands in front of it.
+    assert refusals({**WEB, "ports": [given]}, there={**there, "containers": [{**taken(), "name": "web"}]}) == []
+
+
+def test_in_check_mode_one_that_was_set_aside_is_nobody():
+    aside = {**taken(), "name": "web.set-aside.always.0.running"}
+    found = plan(WEB, there=now(aside), purge=True)
+    assert (found["refusals"], found["remove"]) == ([], [])
+
+
 def test_port_that_is_listed_twice():
     (sentence,) = refusals(WEB, {**WEB, "name": "two"})
     assert sentence.startswith("Container web publishes port 8080/tcp, which container two has.")
@@ -218,9 +261,8 @@ def test_in_check_mode_networks_that_are_only_planned_are_not_asked_for():
 def test_one_that_ended_is_left_so_where_its_policy_is_content(policy, exit_code, state, stays):
     item = {"name": "web", "image": "web", "restart_policy": policy}
     there = now(container("web", exit_code=exit_code, state=state))
-    assert plan(item, there=there)["arguments"]["web"]["state"] == ("present" if stays else "started")
-    assert plan({**item, "state": "started"}, there=there)["arguments"]["web"]["state"] == "started"
     assert plan(item, there=there)["present"] == (["web"] if stays else [])
+    assert plan({**item, "state": "started"}, there=there)["present"] == []
 
 
 def test_volumes_and_networks_that_are_not_there_are_created():

@@ -10,6 +10,7 @@ import socket
 import sys
 
 import pytest
+from ansible_collections.drydock.dockerd.plugins.module_utils._host import tcp_listeners
 from ansible_collections.drydock.dockerd.plugins.module_utils._observe import listening
 from ansible_collections.drydock.dockerd.plugins.module_utils._service.systemd import Unit
 
@@ -33,8 +34,8 @@ UNIX = """Num       RefCount Protocol Flags    Type St Inode Path
 
 @pytest.mark.skipif(sys.byteorder != "little", reason="the kernel prints words in the machine's own order, and these are a PC's")
 def test_what_listens_is_read_from_the_kernels_tables():
-    assert listening.parse_tcp(TCP) == {"1149": "tcp://127.0.0.1:2375"}
-    assert listening.parse_tcp(TCP6) == {"1151": "tcp://[::]:2376", "1152": "tcp://[2001:db8::a4]:2376"}
+    assert tcp_listeners.parse_tcp(TCP) == {"1149": "tcp://127.0.0.1:2375"}
+    assert tcp_listeners.parse_tcp(TCP6) == {"1151": "tcp://[::]:2376", "1152": "tcp://[2001:db8::a4]:2376"}
     assert listening.parse_unix(UNIX) == {"984371": "unix:///run/docker.sock", "12984372": "unix:///run/with a blank.sock"}
 
 
