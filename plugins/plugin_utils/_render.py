@@ -35,6 +35,9 @@ class RenderingActionModule(FollowingActionModule):
         result: dict[str, t.Any] = super().run(tmp, task_vars)
         variables = dict(task_vars or {})
         args = given(without_empty(self._task.args))
+        refusals = list(self._refusals(args.get("requests") or []))
+        if refusals:
+            return {**result, "failed": True, "msg": " ".join(refusals)}
         for option, (variable, placeholder) in PATHS.items():
             path = str(args.pop(option, None) or "").strip()
             if path:
@@ -57,6 +60,14 @@ class RenderingActionModule(FollowingActionModule):
             result["warnings"] = [*(result.get("warnings") or []), *told]
         self._tell(result, variables.get("inventory_hostname", ""))
         return result
+
+    def _refusals(self, requests: t.Sequence[dict[str, t.Any]]) -> t.Iterator[str]:
+        """What a role has against its own variables, and what it lacks on the host: these two parts of a request are for here only."""
+        for request in requests:
+            yield from request.pop("refusals", None) or ()
+            for path, sentence in (request.pop("needs", None) or {}).items():
+                if self._low_level_execute_command(f"test -e {path}")["rc"]:
+                    yield sentence
 
     def _tell(self, result: dict[str, t.Any], name: str) -> None:
         """Say what happened in a line of its own: 'changed' alone tells nobody for how long the containers were down."""

@@ -16,6 +16,7 @@ import yaml
 ROOT = pathlib.Path(__file__).parents[2]
 PLUGINS = ROOT / "plugins"
 TASKS = [path for top in ("roles", "playbooks") for path in sorted((ROOT / top).rglob("*.yml")) if path.parent.name in ("tasks", "handlers", "playbooks")]
+VARIABLES = sorted((ROOT / "roles").glob("*/vars/main.yml"))
 CATALOGUE = ROOT / "docs/docsite/rst/troubleshooting.rst"
 ID = re.compile(r"[a-z]+(-[a-z]+)*")
 # An id as it stands in a text, behind its last word.
@@ -90,6 +91,16 @@ def in_tasks(path: pathlib.Path) -> t.Iterator[tuple[str, str]]:
                 yield name, text
 
 
+def in_variables(path: pathlib.Path) -> t.Iterator[tuple[str, str]]:
+    """The sentences among a role's variables, each with the name of its variable: whole ones, and those in a template."""
+    for name, value in yaml.safe_load(path.read_text(encoding="utf-8")).items():
+        for one in value.values() if isinstance(value, dict) else [value]:
+            for text in map("".join, LITERAL.findall(str(one))) if "{{" in str(one) else [str(one)]:
+                # A part of a sentence goes on in another one.
+                if re.search(r" .*\.( \[[a-z-]*\]?)?$", text):
+                    yield name, text
+
+
 def rows() -> list[str]:
     """The ids in the catalogue, each with cause and cure."""
     return re.findall(r"^   \* - ``([a-z-]+)``\n     - .+\n     - .+$", CATALOGUE.read_text(encoding="utf-8"), re.M)
@@ -140,6 +151,11 @@ def test_a_task_that_fails_in_its_own_words_has_an_id(path: pathlib.Path) -> Non
     assert [(name, text) for name, text in in_tasks(path) if not AT_THE_END.search(text)] == []
 
 
+@pytest.mark.parametrize("path", VARIABLES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_sentence_of_a_role_s_variables_has_an_id(path: pathlib.Path) -> None:
+    assert [(name, text) for name, text in in_variables(path) if not AT_THE_END.search(text)] == []
+
+
 def test_no_other_errors_are_made() -> None:
     """A new kind of error has to be one of those whose id is looked at here."""
     kinds = {node.name for _path, _function, node in nodes() if isinstance(node, ast.ClassDef) and ERRORS.keys() & {ast.unparse(base) for base in node.bases}}
@@ -148,7 +164,8 @@ def test_no_other_errors_are_made() -> None:
 
 def test_the_code_and_the_catalogue_have_the_same_ids() -> None:
     assert len(rows()) > 90
-    in_yaml = {found[1] for path in TASKS for _name, text in in_tasks(path) for found in [AT_THE_END.search(text)] if found}
-    assert len(in_yaml) > 4
+    told = [*(one for path in TASKS for one in in_tasks(path)), *(one for path in VARIABLES for one in in_variables(path))]
+    in_yaml = {found[1] for _name, text in told for found in [AT_THE_END.search(text)] if found}
+    assert len(in_yaml) > 5
     assert set(rows()) == in_code() | in_yaml
     assert rows() == sorted(set(rows()))
