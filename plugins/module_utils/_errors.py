@@ -7,7 +7,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import pwd
 import traceback
 
 
@@ -57,6 +59,17 @@ def message(id: str, sentence: str, hint: str = "") -> str:
     return f"{words} [{id}]" if id else words
 
 
+def no_become(user: int) -> DrydockError:
+    """Who tried what only root may.
+
+    :param user: the id of whoever this runs as.
+    """
+    name = str(user)
+    with contextlib.suppress(KeyError):
+        name = pwd.getpwuid(user).pw_name
+    return DrydockError("no-become", f"User '{name}' may not do this on the host: it takes root.", "Set become: true for the play or the task.")
+
+
 def wrapping(cause: Exception, id: str, sentence: str, hint: str = "") -> DrydockError:
     """An error that tells of another one. It keeps the id of its cause, because the cure depends on that.
 
@@ -94,6 +107,7 @@ __all__ = (
     "Refused",
     "format_bytes",
     "message",
+    "no_become",
     "unexpected",
     "wrapping",
 )

@@ -15,7 +15,7 @@ from ansible.errors import AnsibleActionFail
 from ansible.module_utils.common.validation import check_type_dict
 from ansible_collections.drydock.dockerd.plugins.module_utils._errors import message
 from ansible_collections.drydock.dockerd.plugins.plugin_utils._follow import FollowingActionModule
-from ansible_collections.drydock.dockerd.plugins.plugin_utils._roles import PATHS, is_of_a_role, misspelt
+from ansible_collections.drydock.dockerd.plugins.plugin_utils._roles import PATHS, is_of_a_role, main_variable, misspelt
 
 try:
     from ansible.template import trust_as_template
@@ -25,6 +25,8 @@ except ImportError:
 
 # Filled in on the host, under its lock: only there the unit's own command, the data root's marker and its mount are known for certain.
 _NAMES = ("dockerd_command", "data_root_marker", "data_root_mount", "containerd_command", "containerd_marker", "containerd_mount")
+# Arguments that ask for something.
+_ASKING = ("path", "containerd_path", "settings", "settings_template", "drop_ins", "requests")
 PLACEHOLDERS = {name: f"@{name}@" for name in _NAMES}
 
 
@@ -53,12 +55,19 @@ class RenderingActionModule(FollowingActionModule):
             self._render_request(request, variables)
         for request in (args, *(args.get("requests") or [])):
             self._check_settings(request.get("settings"))
-        result.update(self.run_module(args, task_vars))
+        name, told = variables.get("inventory_hostname", ""), []
+        main = main_variable(self._task)
+        if main and args.get("state", "relocated") == "relocated" and not any(args.get(one) for one in _ASKING):
+            result["msg"] = message("nothing-asked", f"Nothing is asked for: {main} is not given.", f"Set {main}.")
+            told.append(f"{name}: {result['msg']}")
+        else:
+            result.update(self.run_module(args, task_vars))
         if is_of_a_role(self._task):
             slips = sorted(misspelt(variables).items())
-            told = [message("variable-name", f"{name} is no variable of this collection.", f"Did you mean {right}?") for name, right in slips]
+            told += [message("variable-name", f"{one} is no variable of this collection.", f"Did you mean {right}?") for one, right in slips]
+        if told:
             result["warnings"] = [*(result.get("warnings") or []), *told]
-        self._tell(result, variables.get("inventory_hostname", ""))
+        self._tell(result, name)
         return result
 
     def _refusals(self, requests: t.Sequence[dict[str, t.Any]]) -> t.Iterator[str]:

@@ -36,7 +36,9 @@ PHRASES = {
     "Name one in hosts, for example": "Name one in docker_listen_addresses, for example",
     "Set tlscacert, tlscert and tlskey.": f"Set {_TLS}.",
     "or set tlsverify, tlscacert, tlscert and tlskey.": f"or set {_TLS}.",
-    "Set tlsverify, tlscacert, tlscert and tlskey, or allow_insecure: true if": f"Set {_TLS}, or docker_listen_allow_insecure: true if",
+    "Set tlsverify, tlscacert, tlscert and tlskey, or allow_insecure: true if": (
+        f"Put role docker_tls in front of it, or set {_TLS}, or docker_listen_allow_insecure: true if"
+    ),
     "Use owner listen for it.": "Use role docker_listen for it.",
     "Use owner data-root for it.": "Use role docker_data_root for it.",
     "Take the key over with take_over:": "Take the key over with docker_options_take_over:",
@@ -103,6 +105,11 @@ def variables() -> frozenset[str]:
     return frozenset(found)
 
 
+def main_variable(task: t.Any) -> str:
+    """What a role is mostly called with, of the role that a task belongs to; empty where there is no such variable."""
+    return _MAIN.get(task._role.get_name().rpartition(".")[2], "") if is_of_a_role(task) else ""
+
+
 def misspelt(names: t.Iterable[str]) -> dict[str, str]:
     """Variables of a play that look like one of ours and are none, each with the one that is meant. Those of others (docker_compose_version) are theirs."""
     found = {}
@@ -149,4 +156,4 @@ def _anew(value: t.Any, words: t.Callable[[str], str]) -> t.Any:
     return dataclasses.replace(value, **after) if after != before else value
 
 
-__all__ = ("OWNERS", "PATHS", "PHRASES", "in_role_words", "is_of_a_role", "misspelt", "retold", "role_template", "variables")
+__all__ = ("OWNERS", "PATHS", "PHRASES", "in_role_words", "is_of_a_role", "main_variable", "misspelt", "retold", "role_template", "variables")

@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 import json
+import re
 import typing as t
 
 import pytest
-from person import NAMES, NEWEST, PAGE, Person, person_with
+from person import NAMES, NEWEST, PAGE, Person, one, person_with
 from running import address, assert_all_is_there, connect, snapshot
 
 JOBS = dict(zip(("logs", "api", "move", "engine", "containers"), PAGE[1:]))
@@ -76,6 +77,11 @@ def test_a_move(host: t.Any, person: Person, before: dict[str, t.Any]) -> None:
 def test_an_engine_on_a_bare_host(person: Person) -> None:
     new = connect("new")
     assert new.run("command -v dockerd").rc
+    # The wrong order.
+    for role, variables in {"docker_options": {"docker_options_settings": {}}, "docker_containers": {"docker_containers_list": [{"name": "web"}]}}.items():
+        run = person.play(one(role, hosts="new_hosts", **variables))
+        assert not run.good
+        assert re.search("docker_engine|Install the engine", run.text), run.text
     assert_done(person, "engine")
     for user in ("ann", "bob"):
         assert new.run(f"su {user} --command 'docker info'").rc == 0

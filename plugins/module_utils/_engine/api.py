@@ -10,11 +10,12 @@ from __future__ import annotations
 import dataclasses
 import http.client
 import json
+import os
 import socket
 import typing as t
 import urllib.parse
 
-from .._errors import EngineError
+from .._errors import EngineError, no_become
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -106,6 +107,11 @@ class Engine:
             answer = connection.getresponse()
             body = answer.read()
         except (OSError, http.client.HTTPException) as exc:
+            if isinstance(exc, PermissionError) and os.geteuid():
+                raise no_become(os.geteuid()) from exc
+            if isinstance(exc, FileNotFoundError):
+                sentence = f"The daemon does not answer on {self.where}: there is no such socket."
+                raise EngineError("api-silent", sentence, "Install the engine, from the package docker.io or docker-ce, or start it.") from exc
             raise EngineError("api-silent", f"The daemon does not answer on {self.where}: {exc}.") from exc
         finally:
             connection.close()

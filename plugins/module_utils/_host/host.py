@@ -7,17 +7,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import dataclasses
 import os
-import pwd
 import subprocess
 import sys
 import time
 import typing as t
 
-from .._errors import CommandFailed, DrydockError
+from .._errors import CommandFailed, no_become
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,10 +105,7 @@ class Host:
         :raises DrydockError: somebody else runs this.
         """
         if self.user() != 0:
-            name = str(self.user())
-            with contextlib.suppress(KeyError):
-                name = pwd.getpwuid(self.user()).pw_name
-            raise DrydockError("no-become", f"User '{name}' may not do this on the host: it takes root.", "Set become: true for the play or the task.")
+            raise no_become(self.user())
 
     def reading(self, config_file: str) -> Host:
         """The same machine, whose daemon reads its configuration in this file."""

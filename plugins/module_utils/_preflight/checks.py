@@ -69,8 +69,8 @@ def preflight(
         if not any(one.severity == ERROR for one in findings):
             forecast, space = space_findings(host, state, plan, moves)
             findings += space
+    findings += list(stopped_findings(host, state, plan))
     if steps_of(plan):
-        findings += list(stopped_findings(host, state, plan))
         findings += list(room_findings(host))
         findings += list(file_findings(state, plan))
     for doomed in plan.doomed:
@@ -94,8 +94,9 @@ def preflight(
 
 def stopped_findings(host: Host, state: State, plan: Plan) -> t.Iterator[Finding]:
     """A daemon that is down is not started by a change: whoever stopped it had a reason."""
-    if not state.pid and plan.effect != "start" and plan.files and not plan.moves:
-        sentence = "The daemon does not run, and is not started: what is written comes into force when somebody starts it."
+    if not state.pid and plan.effect != "start" and not plan.moves and (plan.files or not steps_of(plan)):
+        more = ": what is written comes into force when somebody starts it" if plan.files else ""
+        sentence = f"The daemon does not run, and is not started{more}."
         yield Finding("daemon-stopped", WARNING, sentence, f"Start it: {service_of(host).start_command}.")
 
 

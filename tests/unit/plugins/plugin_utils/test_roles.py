@@ -101,7 +101,8 @@ TOLD = [
     ),
     (
         "tcp://0.0.0.0:1 is open. Set tlsverify, tlscacert, tlscert and tlskey, or allow_insecure: true if the network is safe. [open-api]",
-        "tcp://0.0.0.0:1 is open. Set docker_listen_tls_ca, _cert and _key, or docker_listen_allow_insecure: true if the network is safe. [open-api]",
+        "tcp://0.0.0.0:1 is open. Put role docker_tls in front of it, or set docker_listen_tls_ca, _cert and _key, or docker_listen_allow_insecure: true "
+        "if the network is safe. [open-api]",
     ),
     (
         "Key 'hosts' cannot be set by owner 'options'. Use owner listen for it. [wrong-role] Set path. [variable-value]",

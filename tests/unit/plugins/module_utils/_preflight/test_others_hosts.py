@@ -468,6 +468,6 @@ def test_a_daemon_that_is_down_is_told_and_stays_so(check, make_state):
     assert found.severity == WARNING
     assert found.hint.startswith("Start it: ")
     assert "daemon-stopped" not in check(make_state())
-    # There is nothing to write.
+    # Nor is it well where there is nothing to write.
     state = make_state({"mtu": 1400}, pid=0, owners={"options": RESTART})
-    assert "daemon-stopped" not in check(state)
+    assert check(state)["daemon-stopped"].sentence == "The daemon does not run, and is not started."
