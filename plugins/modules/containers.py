@@ -33,6 +33,25 @@ options:
     type: list
     elements: str
     default: []
+  _step:
+    description:
+      - Private. What the action plugin asks of the host.
+    type: str
+    choices: [make_good, set_aside, stop, bring_back, remove]
+    default: make_good
+  _name:
+    description:
+      - Private. The container that O(_step) is about.
+    type: str
+  _stop_timeout:
+    description:
+      - Private. Seconds that it has to stop.
+    type: int
+  _with_volumes:
+    description:
+      - Private. Whether its volumes without a name are removed with it.
+    type: bool
+    default: false
   timeout:
     description:
       - Seconds that one answer of the daemon may take.
