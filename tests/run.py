@@ -53,6 +53,9 @@ LONGEST = (
 )
 
 
+WAITING = tuple(f"molecule:{name}" for name in ("data_root", "listen", "swarm", "containers", "containers_remote", "containers_flapping"))
+
+
 @dataclasses.dataclass(frozen=True)
 class Part:
     """One part: its command, and whether it has to report tests."""
@@ -79,8 +82,9 @@ class Part:
 
     @property
     def is_waiting(self) -> bool:
-        """Whether its hosts are idle for long, for a container that is slow to stop or an address that is late, and nothing strikes meanwhile."""
-        return self.name in ("molecule:data_root", "molecule:listen")
+        """Whether its hosts are idle for long (for a container that is slow to stop or has to stay up, an address that is late, a swarm), and nothing
+        strikes meanwhile."""
+        return self.name in WAITING
 
     @property
     def is_alone(self) -> bool:

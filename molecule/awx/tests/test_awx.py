@@ -205,7 +205,7 @@ def test_all_of_it_at_once_finds_it_done(host: t.Any) -> None:
     assert done(run(host, "site", ANSWERS["site"])) == {"failed": False, "changed": False, "msg": "Nothing to do."}
 
 
-@pytest.mark.parametrize("name", ["site", "certificates", "containers"])
+@pytest.mark.parametrize("name", ["site", "certificates", pytest.param("containers", marks=pytest.mark.extra)])
 def test_empty_text_means_not_given_for_every_option(host: t.Any, name: str) -> None:
     """Whoever asks for more than these surveys do gets empty text for each of it, too."""
     roles = {"site": ("docker_listen", "docker_data_root", "docker_options")}.get(name, (f"docker_{'tls' if name == 'certificates' else name}",))
@@ -224,7 +224,7 @@ def test_the_move_of_both_roots_is_taken_back(host: t.Any) -> None:
     assert snapshot(host)["root"] == "/var/lib/docker"
 
 
-@pytest.mark.parametrize("name", BAD)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[] if name in ("relocate", "options") else [pytest.mark.extra]) for name in BAD])
 def test_bad_answers_are_refused_in_a_sentence(host: t.Any, name: str) -> None:
     pid = snapshot(host)["pid"]
     surveyed = {variable for answers, _words in BAD[name].values() for variable in answers}

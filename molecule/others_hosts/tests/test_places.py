@@ -120,6 +120,7 @@ def test_a_link_to_the_root_leads_to_the_new_one(host: t.Any) -> None:
     assert_well(host)
 
 
+@pytest.mark.extra
 def test_the_live_root_by_a_bind_mount_gets_its_other_name(host: t.Any) -> None:
     before = snapshot(host)
     first = moved(host, "path=/mnt/data/docker-bound")
@@ -184,6 +185,7 @@ def test_a_target_that_others_can_swap_is_refused_and_the_way_out_works(host: t.
         host.check_output(f"rm -rf {place}")
 
 
+@pytest.mark.extra
 def test_a_directory_of_an_administrator_stays(host: t.Any) -> None:
     """On the same file system a move is a rename, but not where somebody has made a directory that is more than a name."""
     moved(host, "path=/mnt/data/docker-one")

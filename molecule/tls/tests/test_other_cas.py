@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 import typing as t
 
 import pytest
 from plays import CA, DAEMONS, EPHEMERAL, SERVER, connect, converge, lines_of, make, stops, text
 from running import play_of, run_playbook, start_playbook
 
+# What is older has nothing of it.
+BEGAN = time.strftime("%Y-%m-%d %H:%M:%S")
 OWN_CA = make("ca of somebody else")
 OWN = {name: make(name, OWN_CA) for name in DAEMONS}
 
@@ -69,10 +72,9 @@ def test_ca_as_text_leaves_nothing_on_the_controller(hosts: dict[str, t.Any]) ->
     """But for the file of variables that the tests hand over."""
     line = lines_of(OWN_CA.key_pem())[0]
     (EPHEMERAL / "control").write_text(line)
-    places = ["/tmp", os.environ["ANSIBLE_HOME"]]
-    found = subprocess.run(
-        ["grep", "--recursive", "--files-with-matches", "--fixed-strings", "-e", line, *places], stdout=subprocess.PIPE, text=True, check=False
-    )
+    words = ["find", "/tmp", os.environ["ANSIBLE_HOME"], "-type", "f", "-newermt", BEGAN]
+    words += ["-exec", "grep", "--files-with-matches", "--fixed-strings", "-e", line, "{}", "+"]
+    found = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=False)
     assert set(found.stdout.split()) - {str(EPHEMERAL / "variables.json")} == {str(EPHEMERAL / "control")}
     for one in DAEMONS:
         assert text(hosts[one], "/etc/docker/tls-text/ca.pem") == (CA / "ca.pem").read_text()
