@@ -7,8 +7,8 @@ import typing as t
 
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
-from ansible.utils.display import Display
 from ansible_collections.drydock.dockerd.plugins.module_utils._errors import message
+from ansible_collections.drydock.dockerd.plugins.plugin_utils._follow import show
 
 Result = dict[str, t.Any]
 
@@ -33,7 +33,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             done.append(self._make(one, self._foresee(one) if any(past.get("changed") for past in done) else seen))
         joined = _joined(wanted, done)
         if joined["msg"] and not joined["failed"]:
-            Display().display(f"{(task_vars or {}).get('inventory_hostname', '')}: {joined['msg']}")
+            show(self._display, f"{(task_vars or {}).get('inventory_hostname', '')}: {joined['msg']}")
         return {**result, **joined}
 
     def _make(self, one: dict[str, t.Any], foreseen: Result) -> Result:

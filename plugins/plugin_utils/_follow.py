@@ -156,12 +156,7 @@ class FollowingActionModule(ActionBase):  # type: ignore[misc]
 
     def _say(self, line: str) -> None:
         if not self._task.no_log:
-            self._show(f"{self._name}: {self._words(line)}")
-
-    def _show(self, line: str) -> None:
-        # What a callback for machines prints must stay JSON.
-        options = {"stderr": True} if "json" in constants.DEFAULT_STDOUT_CALLBACK else {}
-        self._display.display(line, **options)
+            show(self._display, f"{self._name}: {self._words(line)}")
 
 
 class PlainActionModule(FollowingActionModule):
@@ -171,6 +166,12 @@ class PlainActionModule(FollowingActionModule):
         result: dict[str, t.Any] = super().run(tmp, task_vars)
         result.update(self.run_module(dict(self._task.args), task_vars))
         return result
+
+
+def show(display: t.Any, line: str) -> None:
+    """Say something beside the results. What a callback for machines prints must stay JSON."""
+    options = {"stderr": True} if "json" in constants.DEFAULT_STDOUT_CALLBACK else {}
+    display.display(line, **options)
 
 
 def _is_traceback(result: dict[str, t.Any]) -> bool:
@@ -190,4 +191,4 @@ class _Patience:
             raise AnsibleError(message("unreachable", sentence, "A change that was begun goes on there; run again, and this run's end is told."))
 
 
-__all__ = ("FollowingActionModule", "PlainActionModule")
+__all__ = ("FollowingActionModule", "PlainActionModule", "show")

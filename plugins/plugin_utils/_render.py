@@ -14,7 +14,7 @@ import typing as t
 from ansible.errors import AnsibleActionFail
 from ansible.module_utils.common.validation import check_type_dict
 from ansible_collections.drydock.dockerd.plugins.module_utils._errors import message
-from ansible_collections.drydock.dockerd.plugins.plugin_utils._follow import FollowingActionModule
+from ansible_collections.drydock.dockerd.plugins.plugin_utils._follow import FollowingActionModule, show
 from ansible_collections.drydock.dockerd.plugins.plugin_utils._roles import PATHS, is_of_a_role, main_variable, misspelt
 
 try:
@@ -86,9 +86,9 @@ class RenderingActionModule(FollowingActionModule):
         if "warning" in told:
             result["warnings"] = [*(result.get("warnings") or []), *told["warning"]]
         for line in told.get("note", []):
-            self._show(line)
+            show(self._display, line)
         if result.get("changed"):
-            self._show(f"{name}: {result['msg']}")
+            show(self._display, f"{name}: {result['msg']}")
 
     def _check_settings(self, settings: t.Any) -> None:
         """Ansible itself would speak of an argument that no user of a role has ever seen."""
