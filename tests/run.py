@@ -9,7 +9,7 @@
     run.py PART ...     these parts, with it; unit:FILE is one file of the unit tests, or a test of it by pytest's id
 
 Parts run two at a time, those without tests first: they tell soonest, and lab hosts need the images, which are built meanwhile. (Three
-at a time are too much for tests that strike at one moment.) Beside them, one at a time, run those that mostly wait, and then what other
+at a time are too much for tests that strike at one moment.) Beside them, one at a time, run those in which nothing does, and then what other
 tools say of the collection: these take what the others leave of the processors.
 
 A part fails when its command fails, and a part with tests when none was collected: Molecule passes a scenario whose tests or
@@ -51,9 +51,11 @@ LONGEST = (
     *("molecule:tls", "molecule:others_hosts", "faults", "molecule:options", "molecule:others_at_work", "molecule:crash", "molecule:firewall"),
     *("molecule:examples", "molecule:refusals", "molecule:local_socket", "molecule:tls_renewal", "molecule:sysv"),
 )
-
-
-WAITING = tuple(f"molecule:{name}" for name in ("data_root", "listen", "swarm", "containers", "containers_remote", "containers_flapping"))
+# Their hosts wait for much of the time (for a container that has to stay up, an address that is late, a swarm) or do what a person does, one thing
+# after the other; nothing strikes meanwhile, so that they can bear a third beside them.
+ASIDE = tuple(
+    f"molecule:{name}" for name in ("data_root", "listen", "swarm", "containers", "containers_remote", "containers_flapping", "first_hour", "examples")
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,10 +83,9 @@ class Part:
         return self.name in ("sanity", "galaxy", "site", "importer") or self.name.startswith("controller:")
 
     @property
-    def is_waiting(self) -> bool:
-        """Whether its hosts are idle for long (for a container that is slow to stop or has to stay up, an address that is late, a swarm), and nothing
-        strikes meanwhile."""
-        return self.name in WAITING
+    def is_aside(self) -> bool:
+        """Whether nothing strikes in it at one moment."""
+        return self.name in ASIDE
 
     @property
     def is_alone(self) -> bool:
@@ -263,8 +264,8 @@ def main(arguments: list[str]) -> int:
     chosen = [one for one in known if one.name in names] if names else known if "--all" in arguments else parts()
     chosen.sort(key=lambda part: LONGEST.index(part.name) if part.name in LONGEST else len(LONGEST))
     alone = [part for part in chosen if part.is_alone]
-    beside = [part for part in chosen if part.is_waiting] + [part for part in chosen if part.is_patient]
-    if not any(part.has_hosts and not part.is_waiting for part in chosen):
+    beside = [part for part in chosen if part.is_aside] + [part for part in chosen if part.is_patient]
+    if not any(part.has_hosts and not part.is_aside for part in chosen):
         beside = []
     first = [part for part in chosen if not part.has_tests and part not in beside]
     rest = [part for part in chosen if part not in (*first, *alone, *beside)]
