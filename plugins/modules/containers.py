@@ -150,7 +150,7 @@ def main() -> None:
         if module.params["_step"] == "make_good":
             told = make_good(engine, module.check_mode)
             # Of another machine nobody here can tell.
-            taken = holders(("docker-proxy", "dockerd")) if module.params["docker_host"].startswith("unix:") else {}
+            taken = holders() if module.params["docker_host"].startswith("unix:") else {}
         else:
             take_step(engine, module.params)
     except Exception as exc:

@@ -17,6 +17,11 @@ import urllib.parse
 
 from .._errors import EngineError, no_become
 
+# The engine's zero time.
+NEVER = "0001-01-01T00:00:00Z"
+# Seconds that a container has to stop, where it was made without a word of that: dockerd's own default.
+STOP_TIMEOUT = 10
+
 
 class _UnixConnection(http.client.HTTPConnection):
     def __init__(self, path: str, timeout: float) -> None:
@@ -129,4 +134,8 @@ def _decode(body: bytes) -> t.Any:
         return None
 
 
-__all__ = ("Engine",)
+__all__ = (
+    "NEVER",
+    "STOP_TIMEOUT",
+    "Engine",
+)

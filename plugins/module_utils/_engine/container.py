@@ -11,13 +11,10 @@ import dataclasses
 import typing as t
 
 from .._errors import EngineError
-from .api import Engine
+from .api import NEVER, STOP_TIMEOUT, Engine
 
-# The engine's zero time.
-_NEVER = "0001-01-01T00:00:00Z"
-# dockerd's own defaults.
+# dockerd's own default.
 _LOG_DRIVER = "json-file"
-_STOP_TIMEOUT = 10
 # The label that a swarm gives to the container of each of its tasks.
 _TASK = "com.docker.swarm.task.id"
 
@@ -60,7 +57,7 @@ class Container:
     requires: t.Tuple[str, ...] = ()
     ports: t.Tuple[str, ...] = ()
     size_limit: str = ""
-    stop_timeout: int = _STOP_TIMEOUT
+    stop_timeout: int = STOP_TIMEOUT
     log_driver: str = ""
     log_opts: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
 
@@ -113,7 +110,7 @@ def to_container(raw: t.Mapping[str, t.Any]) -> Container:
         needs=tuple(needs),
         binds=tuple(mount["Source"] for mount in raw.get("Mounts") or [] if mount.get("Type") == "bind"),
         health=_health(state),
-        started_at="" if state.get("StartedAt", _NEVER) == _NEVER else state["StartedAt"],
+        started_at="" if state.get("StartedAt", NEVER) == NEVER else state["StartedAt"],
         tty=bool(raw["Config"].get("Tty")),
         swarm_task=_TASK in (raw["Config"].get("Labels") or {}),
         requires=tuple(_required(config)),
@@ -121,7 +118,7 @@ def to_container(raw: t.Mapping[str, t.Any]) -> Container:
         log_driver=(config.get("LogConfig") or {}).get("Type", ""),
         log_opts=(config.get("LogConfig") or {}).get("Config") or {},
         size_limit=(config.get("StorageOpt") or {}).get("size", ""),
-        stop_timeout=raw["Config"].get("StopTimeout", _STOP_TIMEOUT),
+        stop_timeout=raw["Config"].get("StopTimeout", STOP_TIMEOUT),
     )
 
 

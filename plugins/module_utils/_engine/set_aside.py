@@ -16,11 +16,9 @@ import re
 import typing as t
 
 from .._errors import DrydockError, EngineError
-from .api import Engine
+from .api import NEVER, STOP_TIMEOUT, Engine
 
 _NAME = re.compile(r"(.+)\.set-aside\.(no|always|unless-stopped|on-failure)\.(\d+)\.(running|paused|down)")
-# The engine's zero time.
-_NEVER = "0001-01-01T00:00:00Z"
 
 
 def is_set_aside(name: str) -> bool:
@@ -45,7 +43,7 @@ def stop(engine: Engine, name: str, stop_timeout: t.Optional[int]) -> None:
     if raw["State"]["Paused"]:
         # It cannot hear what the stop says.
         engine.post(f"/containers/{aside}/unpause")
-    seconds = (raw["Config"].get("StopTimeout") or 10) if stop_timeout is None else stop_timeout
+    seconds = (raw["Config"].get("StopTimeout") or STOP_TIMEOUT) if stop_timeout is None else stop_timeout
     dataclasses.replace(engine, timeout=engine.timeout + seconds).post(f"/containers/{aside}/stop", t=seconds)
 
 
@@ -92,7 +90,7 @@ def _is_good(raw: t.Optional[t.Mapping[str, t.Any]]) -> bool:
 
 
 def _has_started(raw: t.Mapping[str, t.Any]) -> bool:
-    return raw["State"]["StartedAt"] not in ("", _NEVER)
+    return raw["State"]["StartedAt"] not in ("", NEVER)
 
 
 def _all(engine: Engine) -> t.Dict[str, str]:

@@ -17,6 +17,8 @@ from .processes import command_line, processes, sockets
 
 # The state TCP_LISTEN of proc(5).
 _TCP_LISTEN = "0A"
+# Who listens for containers.
+_DOCKERS = ("docker-proxy", "dockerd")
 
 
 def parse_tcp(text: str) -> dict[str, str]:
@@ -42,13 +44,16 @@ def listeners() -> dict[str, str]:
     return {**parse_tcp(read("/proc/net/tcp") or ""), **parse_tcp(read("/proc/net/tcp6") or "")}
 
 
-def holders(without: t.Container[str]) -> dict[str, str]:
-    """The tcp addresses on which processes of other names than these listen, with who that is."""
+def holders(ports: t.Optional[t.Container[str]] = None) -> dict[str, str]:
+    """The tcp addresses on which somebody else than Docker listens, with who that is.
+
+    :param ports: only these, as text; without them any. Where nobody listens on one, no process is looked at.
+    """
     found: dict[str, str] = {}
-    there = listeners()
+    there = {inode: address for inode, address in listeners().items() if ports is None or address.rpartition(":")[2] in ports}
     for pid in processes() if there else ():
         name = os.path.basename((command_line(pid) or ["?"])[0])
-        if name not in without:
+        if name not in _DOCKERS:
             found.update({there[inode]: f"process {pid} ({name})" for inode in sockets(pid) if inode in there})
     return found
 

@@ -64,10 +64,8 @@ def _reasons(one: Container, there: t.Container[str], taken: t.Mapping[str, str]
 
 def _taken_ports(ports: set[str]) -> dict[str, str]:
     """Those of the ports on which somebody else than Docker listens, with who that is."""
-    if not ports:
-        return {}
-    told = {f"tcp/{address.rpartition(':')[2]}": who for address, who in holders(("docker-proxy", "dockerd")).items()}
-    return {port: who for port, who in told.items() if port in ports}
+    wanted = {port[len("tcp/") :] for port in ports if port.startswith("tcp/")}
+    return {f"tcp/{address.rpartition(':')[2]}": who for address, who in (holders(wanted) if wanted else {}).items()}
 
 
 __all__ = ("container_findings", "stop_words")
