@@ -49,7 +49,7 @@ SKIPPED = 77
 LONGEST = (
     *("unit", "molecule:awx", "molecule:engine", "molecule:rolling", "molecule:upgrade", "molecule:report"),
     *("molecule:tls", "molecule:others_hosts", "faults", "molecule:options", "molecule:others_at_work", "molecule:crash", "molecule:firewall"),
-    *("molecule:examples", "molecule:refusals", "molecule:local_socket", "molecule:tls_renewal", "molecule:sysv"),
+    *("molecule:examples", "molecule:refusals", "molecule:local_socket", "molecule:sysv"),
 )
 # Their hosts wait for much of the time (for a container that has to stay up, an address that is late, a swarm) or do what a person does, one thing
 # after the other; nothing strikes meanwhile, so that they can bear a third beside them.

@@ -99,6 +99,7 @@ def test_port_of_another_process_is_told_with_its_name(host: t.Any) -> None:
     host.check_output("systemctl stop squatter")
 
 
+@pytest.mark.extra
 def test_port_of_a_process_on_another_address_is_told_by_the_engine(host: t.Any) -> None:
     host.check_output(SQUAT)
     before = picture(host)

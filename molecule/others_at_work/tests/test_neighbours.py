@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import typing as t
 
+import pytest
 from others import (
     Pause,
     assert_well,
@@ -93,6 +94,7 @@ def test_a_file_that_cannot_be_removed_is_told_and_no_hindrance(host: t.Any) -> 
     assert_well(host)
 
 
+@pytest.mark.extra
 def test_a_root_that_is_a_mount_point_is_taken_back_at_the_second_attempt(host: t.Any) -> None:
     image = "/var/lib/lab/disk.img"
     host.check_output(f"truncate --size 500M {image} && mkfs.ext4 -q -F {image} && mkdir -p /srv/disk && mount -o loop {image} /srv/disk")

@@ -171,7 +171,7 @@ def test_a_volume_that_is_bound_to_a_place_on_the_same_disk_is_not_copied(host: 
 
 @pytest.mark.parametrize(
     ("make", "words"),
-    [("chown 1000 {0}", "belongs to user 1000"), ("chmod 0777 {0}", "Every user can write to")],
+    [pytest.param("chown 1000 {0}", "belongs to user 1000", marks=pytest.mark.extra), ("chmod 0777 {0}", "Every user can write to")],
     ids=["of a user", "of everybody"],
 )
 def test_a_target_that_others_can_swap_is_refused_and_the_way_out_works(host: t.Any, make: str, words: str) -> None:

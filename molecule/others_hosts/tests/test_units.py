@@ -25,6 +25,12 @@ RESTART = "systemctl daemon-reload && systemctl reset-failed docker.socket docke
 PING = "timeout 3 python3 -c 'import urllib.request as u; u.urlopen(\"http://127.0.0.1:2375/_ping\")'"
 WRAPPER = "/usr/local/sbin/dockerd-wrapper"
 
+
+def short(cases: dict[str, tuple[t.Any, ...]], *names: str) -> list[t.Any]:
+    """The cases with their names; the others than these are left to 'make test-all'."""
+    return [pytest.param(*case, id=name, marks=[] if name in names else [pytest.mark.extra]) for name, case in cases.items()]
+
+
 # What is put on the host, and the command.
 LAYOUTS = {
     "specifiers": ("", f"{DOCKERD} -H fd:// --label host=%H --label 'unit=%n, 100%% of %p'"),
@@ -83,13 +89,9 @@ def mtu(host: t.Any) -> str:
     return host.check_output("docker network inspect --format '{{index .Options \"com.docker.network.driver.mtu\"}}' bridge")
 
 
-# The others are left to 'make test-all'.
-SHORT = ("specifiers", "a wrapper", "its configuration elsewhere")
-
-
 @pytest.mark.parametrize(
     ("prepare", "command"),
-    [pytest.param(*layout, id=name, marks=[] if name in SHORT else [pytest.mark.extra]) for name, layout in LAYOUTS.items()],
+    short(LAYOUTS, "a wrapper", "its configuration elsewhere"),
 )
 def test_a_restart_gives_the_command_line_of_a_plain_one(host: t.Any, put: t.Callable[..., None], prepare: str, command: str) -> None:
     put(command, prepare)
@@ -121,7 +123,7 @@ SHELLS = {
 }
 
 
-@pytest.mark.parametrize(("prepare", "command", "words"), SHELLS.values(), ids=SHELLS)
+@pytest.mark.parametrize(("prepare", "command", "words"), short(SHELLS, "a wrapper that passes nothing on"))
 def test_a_command_that_cannot_be_extended_is_refused_before_anything(host: t.Any, put: t.Callable[..., None], prepare: str, command: str, words: str) -> None:
     put(command, prepare)
     pid = host.check_output("pidof -s dockerd")
@@ -207,7 +209,7 @@ def test_a_data_root_that_is_a_flag_moves_and_comes_back(host: t.Any, put: t.Cal
     [
         pytest.param("rm -f {0} && mkdir {0}", "rmdir {0}", "is a directory", marks=pytest.mark.extra),
         pytest.param("rm -f {0} && mkfifo {0}", "rm {0}", "is no regular file", marks=pytest.mark.extra),
-        ("rm -f {0} && ln -s /dev/null {0}", "rm {0}", "is no regular file"),
+        pytest.param("rm -f {0} && ln -s /dev/null {0}", "rm {0}", "is no regular file", marks=pytest.mark.extra),
         ("touch {0} && chattr +i {0}", "chattr -i -a {0}", "it is immutable (chattr +i)"),
         pytest.param("touch {0} && chattr +a {0}", "chattr -i -a {0}", "it can only be appended to (chattr +a)", marks=pytest.mark.extra),
         pytest.param("touch {0} && chattr +i $(dirname {0})", "chattr -i -a $(dirname {0})", "is immutable (chattr +i)", marks=pytest.mark.extra),
@@ -282,7 +284,7 @@ LINES = {
 }
 
 
-@pytest.mark.parametrize(("text", "way"), LINES.values(), ids=LINES)
+@pytest.mark.parametrize(("text", "way"), short(LINES, "a percent sign"))
 def test_a_line_that_systemd_would_pass_over_is_refused(host: t.Any, put: t.Callable[..., None], text: str, way: str) -> None:
     put(f"{DOCKERD} -H fd://")
     asked = {"owner": "options", "drop_ins": [{"name": "zz-proxy.conf", "content": text}]}
@@ -308,7 +310,7 @@ VALUES = {
 }
 
 
-@pytest.mark.parametrize("settings", VALUES.values(), ids=VALUES)
+@pytest.mark.parametrize("settings", short({name: (value,) for name, value in VALUES.items()}, "a pool that is too small", "a plugin that is not there"))
 def test_values_with_which_dockerd_does_not_start_are_refused(host: t.Any, settings: dict[str, t.Any]) -> None:
     pid = host.check_output("pidof -s dockerd")
     for check in (True, False):
@@ -348,12 +350,9 @@ OPENNESS = {
 }
 
 
-SHORT_OPENNESS = ("verified with the files of the home", "a variable that is the client's only", "written, and never read")
-
-
 @pytest.mark.parametrize(
     ("command", "deed", "is_open"),
-    [pytest.param(*one, id=name, marks=[] if name in SHORT_OPENNESS else [pytest.mark.extra]) for name, one in OPENNESS.items()],
+    short(OPENNESS, "verified with the files of the home", "written, and never read"),
 )
 def test_an_address_is_open_or_closed_as_its_socket_says(host: t.Any, put: t.Callable[..., None], command: str, deed: str, is_open: bool) -> None:
     put(command, CERTIFICATES)
