@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # SPDX-FileCopyrightText: drydock.dockerd contributors
 #
-# Make a repository like https://download.docker.com/linux/debian below /srv/docker, of Debian's packages under Docker's names.
+# Make a repository like https://download.docker.com/linux/debian below /srv/docker, of Debian's packages under Docker's names, with files where Docker's
+# are and units as Docker's are.
 set -eu
 top=/srv/docker/linux/debian
 arch=$(dpkg --print-architecture)
@@ -12,6 +13,15 @@ mkdir -p "$top/pool" "$top/dists/trixie/stable/binary-$arch"
 chmod 755 "$work"
 cd "$work"
 apt-get download --quiet docker.io docker-cli containerd runc
+
+# laid_out NAME: a package as Docker's own are laid out
+laid_out() {
+    for program in dockerd docker-proxy; do
+        [ ! -e "$1/usr/sbin/$program" ] || mv "$1/usr/sbin/$program" "$1/usr/bin/"
+    done
+    find "$1" -name docker.service -exec sed -i -e '/^EnvironmentFile=/d' -e 's|^ExecStart=.*|ExecStart=/usr/bin/dockerd -H fd:// --containerd=/run/containerd/containerd.sock|' {} +
+    [ ! -e "$1/etc/containerd/config.toml" ] || echo 'disabled_plugins = ["cri"]' >"$1/etc/containerd/config.toml"
+}
 
 # renamed NEW OLD OTHER...: one package, with the files of others in it
 renamed() {
@@ -31,6 +41,7 @@ renamed() {
         s/\<docker-cli\>\( ([^)]*)\)\?/docker-ce-cli/
         s/\<containerd\>\( ([^)]*)\)\?/containerd.io/
     }' "$new/DEBIAN/control"
+    laid_out "$new"
     dpkg-deb -Znone --build "$new" "$top/pool/${new}_$arch.deb"
 }
 renamed docker-ce docker.io

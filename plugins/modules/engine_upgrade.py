@@ -6,7 +6,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: engine_upgrade
-short_description: Bring the Docker engine to another version and keep what runs
+short_description: Bring the Docker engine to another version or another source's packages, and keep what runs
 version_added: 0.1.0
 author:
   - drydock.dockerd contributors (@drydock)
@@ -21,7 +21,7 @@ extends_documentation_fragment:
   - drydock.dockerd.common.change
 options:
   packages:
-    description: The engine's packages, that of the daemon first. They have to be installed.
+    description: The engine's packages, that of the daemon first. They have to be installed, unless O(replaces) are.
     type: list
     elements: str
     required: true
@@ -31,6 +31,13 @@ options:
       - Empty text means what the package manager would choose, of each package.
     type: str
     default: ""
+  replaces:
+    description:
+      - Packages of another source, such as V(docker.io), whose place O(packages) take; they are removed in the same transaction and not purged.
+        Data root, configuration and what runs stay. Those that are not installed are passed over.
+    type: list
+    elements: str
+    default: []
 """
 
 EXAMPLES = r"""
@@ -42,6 +49,11 @@ EXAMPLES = r"""
   drydock.dockerd.engine_upgrade:
     packages: [docker-ce, docker-ce-cli, containerd.io]
     version: "5:28.5.*"
+
+- name: Take Docker's own packages in place of Debian's
+  drydock.dockerd.engine_upgrade:
+    packages: [docker-ce, docker-ce-cli, containerd.io]
+    replaces: [docker.io, docker-cli, containerd, runc]
 """
 
 RETURN = r"""
@@ -50,11 +62,11 @@ msg:
   returned: always
   type: str
 before:
-  description: The versions that were there, by package; of those that change only.
+  description: The versions that were there, by package, empty where there was none; of those that change only.
   returned: success
   type: dict
 after:
-  description: The versions that are there now.
+  description: The versions that are there now, empty where a package went.
   returned: success
   type: dict
 plan:
@@ -94,13 +106,15 @@ def main() -> None:
         argument_spec={
             "packages": {"type": "list", "elements": "str", "required": True},
             "version": {"type": "str", "default": ""},
+            "replaces": {"type": "list", "elements": "str", "default": []},
             **CHANGE,
         },
         supports_check_mode=True,
     )
     params = module.params
+    asked = (params["packages"], params["version"], params["replaces"], params["ready_timeout"])
     try:
-        result = EngineUpgrade(Host(), module.check_mode, params["_run"] or "", params["packages"], params["version"], params["ready_timeout"]).run()
+        result = EngineUpgrade(Host(), module.check_mode, params["_run"] or "", *asked).run()
     except DrydockError as exc:
         module.fail_json(msg=str(exc))
     module.exit_json(**result)

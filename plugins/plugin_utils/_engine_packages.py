@@ -22,9 +22,11 @@ _PLUGINS = {"Debian": (13.0, ("docker-compose", "docker-buildx")), "Ubuntu": (22
 _DOCKERS_PLUGINS = ("docker-compose-plugin", "docker-buildx-plugin")
 # What cannot be there beside the engine's packages.
 _OTHERS = {
-    "distribution": ("docker-ce", "docker-ce-cli", "containerd.io", "podman-docker"),
+    "distribution": ("docker-ce", "docker-ce-cli", "docker-ce-rootless-extras", "containerd.io", "podman-docker"),
     "docker": ("docker.io", "docker-cli", "moby-engine", "podman-docker", "containerd", "runc"),
 }
+# The daemon's own packages among them: whose are there has an engine.
+_ENGINES = ("docker-ce", "docker.io", "moby-engine")
 # What Docker's own repository calls the distributions; those of the RHEL family without one of their own take that of CentOS.
 _REPOSITORIES = {"Debian": "debian", "Ubuntu": "ubuntu", "Fedora": "fedora", "RedHat": "rhel"}
 
@@ -50,17 +52,20 @@ def plan(asked: t.Mapping[str, t.Any], facts: t.Mapping[str, t.Any], installed: 
     # What one source calls another's may be among the packages that somebody names.
     conflicting = [name for name in _OTHERS[source] if name in installed and name not in packages]
     version, there = asked["version"], installed.get(packages[0], "")
+    # An engine goes in the transaction in which the other one comes; what only stands in the way goes before.
+    exchanges = asked["remove_conflicting"] and manager == "apt" and not there and any(name in _ENGINES for name in conflicting)
     return {
         "refusals": [],
         "manager": manager,
         "packages": packages,
-        "install": [_spec(name, version if name == packages[0] else "", manager) for name in packages if name not in installed],
+        "install": [] if exchanges else [_spec(name, version if name == packages[0] else "", manager) for name in packages if name not in installed],
         "tools": [name for name in _TOOLS if name not in installed],
         # They come with an engine; to one that is there nothing is added.
         "plugins": [name for name in _plugins(source, facts, installed) if name not in installed] if asked["plugins"] and not there else [],
-        "is_new": not there,
-        "change": bool(there) and (state == "latest" or bool(version and not fnmatch.fnmatchcase(there, version))),
-        "conflicting": conflicting,
+        "is_new": not (there or exchanges),
+        "change": exchanges or (bool(there) and (state == "latest" or bool(version and not fnmatch.fnmatchcase(there, version)))),
+        "conflicting": [] if exchanges else conflicting,
+        "replaces": conflicting if exchanges else [],
         "repository": _repository(asked, facts) if source == "docker" else {},
         "users": lines(asked["users"], "docker_engine_users"),
     }

@@ -60,6 +60,8 @@ class RenderingActionModule(FollowingActionModule):
         if main and args.get("state", "relocated") == "relocated" and not any(args.get(one) for one in _ASKING):
             result["msg"] = message("nothing-asked", f"Nothing is asked for: {main} is not given.", f"Set {main}.")
             told.append(f"{name}: {result['msg']}")
+        elif self._task.check_mode and variables.get("__docker_engine_is_to_come"):
+            result.update(changed=True, msg="The engine is not there yet, so that check mode cannot say what else would be done.")
         else:
             result.update(self.run_module(args, task_vars))
         if is_of_a_role(self._task):

@@ -82,9 +82,9 @@ def person_with(core: str) -> Person:
     return Person(core)
 
 
-def one(role: str, *, hosts: str = "docker_hosts", become: bool = True, **variables: t.Any) -> str:
-    """The text of a playbook with one role."""
-    return json.dumps([{"hosts": hosts, "become": become, "gather_facts": False, "vars": variables, "roles": [f"drydock.dockerd.{role}"]}])
+def one(*roles: str, hosts: str = "docker_hosts", become: bool = True, **variables: t.Any) -> str:
+    """The text of a playbook with one play."""
+    return json.dumps([{"hosts": hosts, "become": become, "gather_facts": False, "vars": variables, "roles": [f"drydock.dockerd.{role}" for role in roles]}])
 
 
 __all__ = ("NAMES", "NEWEST", "PAGE", "Person", "Run", "one", "person_with")

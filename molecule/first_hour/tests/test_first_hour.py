@@ -82,6 +82,12 @@ def test_an_engine_on_a_bare_host(person: Person) -> None:
         run = person.play(one(role, hosts="new_hosts", **variables))
         assert not run.good
         assert re.search("docker_engine|Install the engine", run.text), run.text
+    # Check mode first, as people do.
+    listed = {"docker_options_settings": {"log-driver": "local"}, "docker_containers_list": [{"name": "web", "image": "web:1"}]}
+    run = person.play(one("docker_engine", "docker_tls", "docker_options", "docker_containers", hosts="new_hosts", **listed), "--check")
+    assert (run.good, run.warnings) == (True, []), run.text
+    assert "The engine is not there yet, so that check mode cannot say what else would be done." in run.text
+    assert new.run("command -v dockerd").rc
     assert_done(person, "engine")
     for user in ("ann", "bob"):
         assert new.run(f"su {user} --command 'docker info'").rc == 0

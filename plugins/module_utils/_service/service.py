@@ -60,6 +60,13 @@ class Service(abc.ABC):
         """The same of a service by its name (SERVICE, SOCKET, CONTAINERD); None where there is no such service of its own."""
 
     @abc.abstractmethod
+    def with_text(self, unit: Unit, text: str) -> Unit:
+        """The daemon's service as it would be with another text of its own file, which a package brings; nothing of it runs yet.
+
+        :raises DrydockError: its command would stay what somebody else has written, or there is no such file.
+        """
+
+    @abc.abstractmethod
     def main_pid(self, unit: str = SERVICE) -> int:
         """The process id of dockerd, or of another service; 0 when it is down."""
 

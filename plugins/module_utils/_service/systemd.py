@@ -19,7 +19,7 @@ from .._host import files
 from .._host.processes import began_at, command_line, environment_of
 from . import unit_file
 from .api_gate import hidden_path
-from .command import expand_specifiers, literal, parse_environment, split_words
+from .command import Command, expand_specifiers, literal, parse_environment, split_words
 from .launched import launched, program_of
 from .service import CONTAINERD, SERVICE, SOCKET, Service, complaint
 from .specifiers import specifiers_of
@@ -208,6 +208,21 @@ class Systemd(Service):
             current=not changed and shown.get("NeedDaemonReload") != "yes",
             program=program if os.path.exists(program) else f"/proc/{pid}/exe",
         )
+
+    def with_text(self, unit: Unit, text: str) -> Unit:
+        """The same drop-ins with another text of the unit."""
+        if not text:
+            raise DrydockError("unit-unusable", "The packages that are asked for bring no docker.service.", "Ask for packages that do.")
+        own = Command.of(unit_file.values([text], "Service", "ExecStart")[-1]).argv[0]
+        is_a_packages = os.path.dirname(unit.fragment) not in (*_FIRST_DIRECTORIES, self.host.places.units, self.host.places.runtime_units)
+        texts = {path: text if path == unit.fragment and is_a_packages else there for path, there in unit.texts.items()}
+        environment, variables_of = self._environment([*texts.values(), *unit.ours.values()], unit.specifiers)
+        then = Unit(unit.fragment, texts, unit.ours, environment, variables_of, unit.inherited, unit.specifiers)
+        program = then.command.argv[0]
+        if program != own and os.path.basename(program) == _PROGRAMS[SERVICE]:
+            where = next(path for path, there in reversed(list(texts.items())) if unit_file.values([there], "Service", "ExecStart"))
+            raise DrydockError("unit-command", f"{where} starts {program}, and the packages that are asked for bring {own}.", f"Let it start {own}.")
+        return then
 
     def _own_words(self, argv: list[str]) -> list[str]:
         """The words of a running daemon without those that our own starts have added."""

@@ -145,6 +145,10 @@ class SysV(Service):
         program_path, options, pidfile, own_pidfile, log = values
         return sysv_defaults_file.Variables(program_path, options, pidfile, own_pidfile, log)
 
+    def with_text(self, unit: Unit, text: str) -> Unit:
+        """The script of the packages that go stays, as a file of the configuration, and starts a program that is gone."""
+        raise DrydockError("package-conflict", "Without systemd the packages of another source cannot take the engine's place.", "Keep those that are there.")
+
     def main_pid(self, unit: str = SERVICE) -> int:
         """dockerd's process id, 0 when it is down or on its way there; no other service is looked after here."""
         if unit != SERVICE:

@@ -77,6 +77,22 @@ class Unit:
     def _expanded(self, command: Command) -> list[str]:
         return command.expanded({**self.inherited, **self.environment}, self.specifiers)
 
+    def with_command_of(self, old: Unit, name: str, drop_in: str) -> str:
+        """A drop-in of ours that has the command of another text of this unit, with the command of this one; one without a command as it is.
+
+        :raises DrydockError: it has a command of its own, which names the other one's program.
+        """
+        lines = unit_file.values([drop_in], "Service", "ExecStart")
+        if "/" in name or not lines:
+            return drop_in
+        kept = {flag.key for flag in unit_file.parse_flags(Command.of(lines[-1]).argv[1:])}
+        dropped = {flag.key for flag in unit_file.parse_flags(old.command.argv[1:])} - kept
+        before, after = (str(one.command.without(unit_file.places_of_keys(one.command.argv, dropped))) for one in (old, self))
+        program, then = old.command.argv[0], self.command.argv[0]
+        if lines[-1] != before and Command.of(lines[-1]).argv[0] == program != then:
+            raise DrydockError("unit-command", f"{name} starts {program}, and the packages that are asked for bring {then}.", f"Let it start {then}.")
+        return drop_in.replace(f"ExecStart={before}\n", f"ExecStart={after}\n")
+
     def values(self, section: str, key: str, ours: t.Mapping[str, str]) -> list[str]:
         """What these drop-ins of ours make of a list-like setting."""
         return unit_file.values(self._with(ours), section, key)

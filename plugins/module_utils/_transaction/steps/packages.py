@@ -8,15 +8,22 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import typing as t
 
 from ..._engine.apt_packages import MEND, Upgrade
 from ..._engine.inventory import take_inventory
 from ..._errors import EngineError
+from ..._host import files
 from ..._host.processes import process_identity
+from ..._observe.state import DEFAULT_DATA_ROOT
 from ..._plan.order import DOWNLOAD_PACKAGES, INSTALL_PACKAGES
+from ..._plan.placeholders import drop_ins_of_docker
 from ..surroundings import before_stop, unit_now
 from .base import Step
+
+# What docker.io.prerm leaves and docker.io.postrm looks for.
+_PURGES = ("nuke-graph-directory.sh", ".purge_sentinel")
 
 
 class PackageStep(Step):
@@ -56,14 +63,26 @@ class InstallPackages(PackageStep):
         context = self.context
         with context.service.staying():
             self.host.must(*self.packages.forth, timeout=None)
+            self._disarm()
         if self.plan.effect == "restart":
             # The new package may have another unit, with another command.
             unit, path = unit_now(context), self.host.places.daemon_json
             seen = {name: digest for name, digest in (context.noted("seen") or {}).items() if name == path}
             context.journal.note(
-                "unit", self.name, seen={**seen, **unit.digests}, lines={**(context.noted("lines") or {}), "after": unit.start_line(unit.ours)}
+                "unit", self.name, seen={**seen, **unit.digests}, lines={**(context.noted("lines") or {}), "after": unit.start_line(self._drop_ins)}
             )
             context.hold(self.plan.after)
+
+    def _disarm(self) -> None:
+        """Debian's package, when it goes, leaves beside the data what its purge removes them by: all of them, whoever's engine uses them then."""
+        if "" in self.packages.after.values():
+            for name in _PURGES:
+                files.remove(os.path.join(DEFAULT_DATA_ROOT, name))
+
+    @property
+    def _drop_ins(self) -> dict[str, str]:
+        """Ours, as they will be."""
+        return drop_ins_of_docker({name: text for ask in self.plan.owners.values() for name, text in ask.drop_ins.items()})
 
     def undo(self, line: dict[str, t.Any]) -> str:
         """Install what was there, where the package manager still has it; says so."""

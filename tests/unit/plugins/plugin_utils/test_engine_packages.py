@@ -15,6 +15,7 @@ ASKED = {
     "url": "https://mirror.example/linux/",
     "key": "",
     "plugins": False,
+    "remove_conflicting": False,
 }
 TRIXIE = {"distribution": "Debian", "distribution_major_version": "13", "distribution_release": "trixie", "pkg_mgr": "apt"}
 BOOKWORM = {**TRIXIE, "distribution_major_version": "12", "distribution_release": "bookworm"}
@@ -123,3 +124,22 @@ def test_bad_input_is_refused(facts, asked, sentence):
     found = plan(facts, **asked)["refusals"]
     assert len(found) == 1
     assert found[0].startswith(sentence)
+
+
+def test_an_engine_of_another_source_hands_over_when_that_is_wanted():
+    theirs = {"docker.io": "26.1", "docker-cli": "26.1", "containerd": "1.7", "runc": "1.1"}
+    found = plan(TRIXIE, theirs.items(), source="docker", remove_conflicting=True, plugins=True)
+    assert (found["replaces"], found["conflicting"], found["install"], found["change"], found["is_new"]) == (list(theirs), [], [], True, False)
+    assert found["plugins"] == DOCKERS
+    # What both bring stays.
+    assert plan(TRIXIE, {**theirs, "docker-compose": "2"}.items(), source="docker", remove_conflicting=True, plugins=True)["plugins"] == []
+    found = plan(TRIXIE, theirs.items(), source="docker")
+    assert (found["replaces"], found["conflicting"], found["change"]) == ([], list(theirs), False)
+
+
+@pytest.mark.parametrize(
+    ("facts", "installed"), [(ALMA, {"moby-engine": "1"}), (TRIXIE, {"podman-docker": "5"}), (TRIXIE, {"containerd": "1.7", "runc": "1.1"})]
+)
+def test_what_is_no_engine_of_apt_goes_before(facts, installed):
+    found = plan(facts, installed.items(), source="docker", remove_conflicting=True)
+    assert (found["replaces"], found["conflicting"], found["change"], found["is_new"]) == ([], list(installed), False, True)

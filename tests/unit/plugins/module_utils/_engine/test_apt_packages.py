@@ -122,3 +122,42 @@ def test_the_engines_own_version(version, engine):
 
 def test_mending_asks_nobody():
     assert apt_packages.MEND[-4:] == ("dpkg", "--configure", "--pending", "--force-confold")
+
+
+@pytest.fixture
+def dockers(apt):
+    """The same host, which has Docker's own packages to offer as well; the client's plugin it has not."""
+    answers = apt.execute.answers
+    show = "dpkg-query --show --showformat ${db:Status-Status} ${Version}"
+    for name, version in (("docker-ce", "5:26.1.5-1"), ("containerd.io", "1.7-1"), ("docker-compose-plugin", "")):
+        answers[f"{show} {name}"] = (1, "no packages found")
+        answers[f"apt-cache madison {name}"] = (0, f" {name} | {version} | file:/srv trixie/stable amd64 Packages\n" if version else "")
+        answers[f"apt-cache policy {name}"] = (0, f"  Candidate: {version}\n" if version else "")
+    answers[f"{show} runc"] = (0, "not-installed ")
+    answers["env"] = (0, "Inst docker-ce\nRemv docker.io:amd64 [20.10.24+dfsg1-1]\n")
+    return apt
+
+
+def test_the_packages_of_another_source_take_the_place_of_those_that_are_there(dockers):
+    names = ["docker-ce", "containerd.io", "docker-compose-plugin"]
+    found = find_upgrade(dockers, names, "5:26.*", ["docker.io", "runc"])
+    assert found.before == {"docker-ce": "", "containerd.io": "", "docker.io": "20.10.24+dfsg1-1"}
+    assert found.after == {"docker-ce": "5:26.1.5-1", "containerd.io": "1.7-1", "docker.io": ""}
+    assert found.back
+    assert found.forth[-3:] == ["docker-ce=5:26.1.5-1", "containerd.io=1.7-1", "docker.io-"]
+    assert found.undo[-3:] == ["docker-ce-", "containerd.io-", "docker.io=20.10.24+dfsg1-1"]
+    assert str(found) == "docker-ce from none to 5:26.1.5-1 and containerd.io from none to 1.7-1 in place of docker.io 20.10.24+dfsg1-1"
+    assert find_upgrade(dockers, names, "", ["docker.io"]).after == found.after
+
+
+def test_who_would_go_with_them_is_told(dockers):
+    dockers.execute.answers["env"] = (0, "Remv docker.io [20.10.24+dfsg1-1]\nRemv kubelet [1.30]\n")
+    with pytest.raises(DrydockError, match=r"^kubelet would be removed with docker\.io\. Remove it first, if nothing of it is needed\. \[package-conflict\]$"):
+        find_upgrade(dockers, ["docker-ce"], "", ["docker.io"])
+
+
+def test_what_is_not_there_to_be_replaced_needs_to_be_installed(dockers):
+    with pytest.raises(DrydockError, match=r"There is no package docker-ce installed"):
+        find_upgrade(dockers, ["docker-ce"], "", ["runc"])
+    with pytest.raises(DrydockError, match=r"There is no version '99' of docker-ce: the package manager has 5:26\.1\.5-1"):
+        find_upgrade(dockers, ["docker-ce"], "99", ["docker.io"])

@@ -30,7 +30,7 @@ OPERATIONS: dict[str, t.Callable[[Host, bool], Operation]] = {
     "daemon_config": lambda host, check_mode: ConfigChange(host, check_mode, "", MTU),
     "data_root": lambda host, check_mode: DataRootChange(host, check_mode, "", MTU),
     "daemon_state": lambda host, check_mode: StateChange(host, check_mode, "", "restarted", True, 120),
-    "engine_upgrade": lambda host, check_mode: EngineUpgrade(host, check_mode, "", ["docker.io"], "", 120),
+    "engine_upgrade": lambda host, check_mode: EngineUpgrade(host, check_mode, "", ["docker.io"], "", [], 120),
 }
 Make = t.Callable[[str], Operation]
 
