@@ -12,7 +12,7 @@ author:
   - drydock.dockerd contributors (@drydock)
 description:
   - Used by role P(drydock.dockerd.docker_engine#role).
-  - The packages are fetched and installed while everything runs, and the daemon is restarted behind that.
+  - The packages are fetched and installed while everything runs, and the daemon is restarted behind that. So are the old ones fetched, for the way back.
     The containers that ran before run afterwards, whatever their restart policy.
   - The configuration is held against what the new engine takes before anything is done.
   - Where the new engine does not come up, or lacks something that the old one had, the old packages come back as far as the package manager has them.

@@ -5,7 +5,7 @@
 """Real power cuts and kills against a relocation under load, with a ledger of acknowledged writes.
 
     faults                        every step of a move cut and killed, both ways, and of a rename, and 20 random moments
-    faults --short                every step of a move cut, some killed, one way, the middle of a rename cut, and two random moments
+    faults --short                the steps of a move that have a way back of their own cut, one way, the middle of a rename, and two random moments
     faults --rounds N --seed S    the number of random moments, and the seed that repeats them
     faults --suite bookworm       on another engine; default trixie
     faults --no-neighbour         nobody else at work: else somebody is, on the host beside half of the random moments

@@ -151,7 +151,7 @@ def test_within_a_file_system_it_is_renamed(host: t.Any, before: dict[str, t.Any
 STEPS = ["hold", "final copy", "write /etc/systemd/system/containerd.service.d/zz-drydock-containerd.conf", "start", "finish"]
 
 
-@pytest.mark.parametrize("step", [pytest.param(one, marks=[pytest.mark.extra] if one in ("hold", "finish") else []) for one in STEPS])
+@pytest.mark.parametrize("step", [pytest.param(one, marks=[pytest.mark.extra] if one in ("hold", "final copy", "finish") else []) for one in STEPS])
 def test_a_killed_worker_leaves_both_roots_old_or_both_new(host: t.Any, before: dict[str, t.Any], step: str) -> None:
     old = roots(host)
     new = (NEW, NEW_IMAGES) if old[0] == OLD else (OLD, OLD_IMAGES)

@@ -131,6 +131,16 @@ def test_a_slip_has_its_answer(core: str, slip: Slip) -> None:
     assert "Traceback" not in run.text
 
 
+def test_a_role_that_is_chosen_by_its_tag_does_all_of_it() -> None:
+    """Also what it includes; and the other one nothing."""
+    roles = [{"role": "drydock.dockerd.docker_engine", "tags": "engine"}, {"role": "drydock.dockerd.docker_options", "tags": "options"}]
+    (play,) = json.loads(one(hosts="docker_clients", docker_engine_users=["daemon"], **DEBUG))
+    run = person_with(NEWEST).play(json.dumps([{**play, "roles": roles}]), "--check", "--tags", "engine")
+    assert (run.good, run.changed) == (True, {"client.example.com": 1}), run.text
+    assert "docker_engine : Let the users use the local socket" in run.text
+    assert "docker_options :" not in run.text
+
+
 @pytest.mark.parametrize("way", ["serial", "free", "facts", "limit"])
 def test_however_a_play_is_run_it_does_the_same(way: str) -> None:
     """A batch at a time, each host at its own pace, with facts, and one host alone."""

@@ -276,7 +276,7 @@ def test_killed_worker_is_recovered_at_once_and_the_next_run_finishes(host: t.An
     assert_a_killed_worker_is_recovered(host, before, old, new, to(new))
 
 
-@pytest.mark.parametrize("step", ["write /etc/docker/daemon.json", "start"])
+@pytest.mark.parametrize("step", ["write /etc/docker/daemon.json", pytest.param("start", marks=pytest.mark.extra)])
 def test_killed_host_recovers_before_docker_starts_and_the_next_run_finishes(host: t.Any, before: dict[str, t.Any], step: str) -> None:
     old = snapshot(host)["root"]
     new = other(old)

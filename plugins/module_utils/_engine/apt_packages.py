@@ -43,9 +43,10 @@ class Upgrade:
     back: bool
 
     @property
-    def download(self) -> list[str]:
-        """Get them while everything runs."""
-        return [*_INSTALL, "--download-only", *_specs(self.after)]
+    def downloads(self) -> list[list[str]]:
+        """Get them while everything runs, and those that are there as well: nobody waits for a network when they have to come back."""
+        there = {name: version for name, version in self.before.items() if version} if self.back else {}
+        return [[*_INSTALL, "--download-only", *_specs(self.after)], *([[*_INSTALL, "--download-only", "--reinstall", *_specs(there)]] if there else [])]
 
     @property
     def forth(self) -> list[str]:

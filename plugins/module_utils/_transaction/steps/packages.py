@@ -44,7 +44,8 @@ class DownloadPackages(PackageStep):
 
     def apply(self) -> None:
         self.host.say(f"getting {', '.join(self.packages.after)}")
-        self.host.must(*self.packages.download, timeout=None)
+        for command in self.packages.downloads:
+            self.host.must(*command, timeout=None)
 
 
 class InstallPackages(PackageStep):

@@ -106,10 +106,18 @@ def test_commands_ask_nobody_and_name_versions(apt):
     found = find_upgrade(apt, NAMES[:1], "26.*")
     assert found.forth[-1] == "docker.io=26.1.5+dfsg1-9"
     assert found.undo[-1] == "docker.io=20.10.24+dfsg1-1"
-    for command in (found.download, found.forth, found.undo):
+    for command in (*found.downloads, found.forth, found.undo):
         assert {"DEBIAN_FRONTEND=noninteractive", "--yes", "Dpkg::Options::=--force-confold", "--allow-downgrades"} <= set(command)
-    assert "--download-only" in found.download
+    assert all("--download-only" in command for command in found.downloads)
     assert "--download-only" not in found.forth
+
+
+def test_what_is_there_is_fetched_for_the_way_back(apt):
+    found = find_upgrade(apt, NAMES[:1], "26.*")
+    assert [command[-1] for command in found.downloads] == ["docker.io=26.1.5+dfsg1-9", "docker.io=20.10.24+dfsg1-1"]
+    assert "--reinstall" in found.downloads[1]
+    # What apt does not have any more it cannot fetch.
+    assert len(find_upgrade(apt, NAMES, "26.*").downloads) == 1
 
 
 @pytest.mark.parametrize(
