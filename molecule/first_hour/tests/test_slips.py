@@ -138,7 +138,8 @@ def test_a_role_that_is_chosen_by_its_tag_does_all_of_it() -> None:
     run = person_with(NEWEST).play(json.dumps([{**play, "roles": roles}]), "--check", "--tags", "engine")
     assert (run.good, run.changed) == (True, {"client.example.com": 1}), run.text
     assert "docker_engine : Let the users use the local socket" in run.text
-    assert "docker_options :" not in run.text
+    # Ansible looks at its arguments all the same.
+    assert run.text.count("docker_options :") == 1
 
 
 @pytest.mark.parametrize("way", ["serial", "free", "facts", "limit"])
