@@ -51,7 +51,6 @@ VALUES: dict[str, t.Any] = {
     # With files that are not there dockerd would complain about them.
     "tls": False,
     "userland-proxy": False,
-    "userland-proxy-path": "/usr/sbin/docker-proxy",
     "userns-remap": "",
 }
 # They are no use without certificates, which scenario tls has.
@@ -60,7 +59,10 @@ WITH_FILES = {"tlsverify"}
 TAKEN_STILL = {"allow-nondistributable-artifacts", "deprecated-key-path"}
 
 
-def value_of(key: options.Key) -> t.Any:
+def value_of(host: t.Any, key: options.Key) -> t.Any:
+    if key.name == "userland-proxy-path":
+        # Packages differ in where they have it.
+        return host.check_output("command -v docker-proxy")
     return VALUES.get(key.name, key.values[0] if key.values else PLAIN[key.kind])
 
 
@@ -77,11 +79,11 @@ def complaints(host: t.Any, asked: dict[str, t.Any]) -> dict[str, str]:
 
 def test_keys_are_known_as_the_catalogue_says(host: t.Any, engine: options.Version) -> None:
     keys = [key for key in options.CATALOGUE.values() if key.name not in WITH_FILES]
-    found = complaints(host, {key.name: value_of(key) for key in keys})
+    found = complaints(host, {key.name: value_of(host, key) for key in keys})
     expected = {key.name: engine >= key.since and not (key.until and engine >= key.until) for key in keys}
     wrong = {name: words for name, words in found.items() if expected[name] is bool(words)}
     assert {name: words for name, words in wrong.items() if not (name in TAKEN_STILL and not words)} == {}
-    assert all(options.fault(key.name, value_of(key), engine) is None for key in keys if expected[key.name])
+    assert all(options.fault(key.name, value_of(host, key), engine) is None for key in keys if expected[key.name])
 
 
 def test_other_types_are_refused_as_the_catalogue_says(host: t.Any, engine: options.Version) -> None:
@@ -104,3 +106,11 @@ def test_what_is_never_used_is_no_name_of_an_option(host: t.Any, engine: options
     taken = {name for name, words in found.items() if not words}
     assert unknown | taken == set(options.INERT), {name: words for name, words in found.items() if name not in unknown | taken}
     assert {"registry-mirror", "insecure-registry", "label", "log-opt"} <= taken
+
+
+def test_features_are_taken_as_the_catalogue_says(host: t.Any, engine: options.Version) -> None:
+    """dockerd takes any name there, which is why the catalogue refuses one that it does not have."""
+    known = [key.name.rpartition(".")[2] for key in options.FEATURES.values() if engine >= key.since]
+    assert complaints(host, {"features": {**dict.fromkeys(known, True), "no-such-feature": True}}) == {"features": ""}
+    assert options.fault("features", dict.fromkeys(known, True), engine) is None
+    assert options.fault("features", {"no-such-feature": True}, engine) is not None

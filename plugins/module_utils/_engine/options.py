@@ -16,6 +16,7 @@ import json
 import typing as t
 
 from .daemon_json import DATA_ROOT_OWNER
+from .on_disk import uses_containerd_store
 from .values import value_fault
 
 Version = t.Tuple[int, ...]
@@ -124,7 +125,7 @@ CATALOGUE: dict[str, Key] = {
         Key("exec-opts", list, (1, 10)),
         Key("exec-root", str, (1, 10)),
         Key("experimental", bool, (1, 13)),
-        Key("features", dict, (18, 9), reloads=(18, 9)),
+        Key("features", dict, (18, 9)),
         Key("firewall-backend", str, (29,), values=("iptables", "nftables")),
         Key("fixed-cidr", str, (1, 10)),
         Key("fixed-cidr-v6", str, (1, 10)),
@@ -183,6 +184,20 @@ CATALOGUE: dict[str, Key] = {
         Key("userns-remap", str, (1, 10), hides=True),
     )
 }
+# What key 'features' may have in it: dockerd takes any name there, and passes over one that it does not know.
+SNAPSHOTTER = "features.containerd-snapshotter"
+FEATURES: dict[str, Key] = {
+    key.name: key
+    for key in (
+        Key("features.buildkit", bool, (18, 9), reloads=(18, 9), resets=True),
+        Key("features.cdi", bool, (25,)),
+        Key("features.containerd-migration", bool, (29,)),
+        Key(SNAPSHOTTER, bool, (24,), hides=True),
+        Key("features.embedded-containerd", bool, (29, 7), hides=True),
+        Key("features.swarm-nftables", bool, (29, 6)),
+        Key("features.time-namespaces", bool, (29, 5)),
+    )
+}
 # What dockerd takes and does not use, with what is meant instead; and old names that a newer engine does not start with.
 INERT = {
     "add-runtime": "runtimes",
@@ -208,11 +223,13 @@ INERT = {
     "storage-opt": "storage-opts",
     "version": "",
 }
+# A name of its source that it never takes.
+_MEANT = {"default-init": "init"}
 _OLD_NAMES = {"graph": "data-root", "ip-mask": "ip-masq", "api-cors-header": "", "disable-legacy-registry": ""}
 _KINDS = {bool: "true or false", int: "a number", str: "text", list: "a list", dict: "a dictionary"}
 # Lists of text; pools are dictionaries, which have no order and cannot be a line each.
 LIST_KEYS = frozenset(name for name, key in CATALOGUE.items() if key.kind is list and name != "default-address-pools")
-HIDES_DATA = frozenset(name for name, key in CATALOGUE.items() if key.hides)
+HIDES_DATA = frozenset(name for name, key in {**CATALOGUE, **FEATURES}.items() if key.hides)
 OWNER_OF_KEY = {name: key.owner for name, key in CATALOGUE.items() if key.owner}
 # Where the API shows the value in force, and how it looks there.
 IN_FORCE: dict[str, t.Callable[[dict[str, t.Any]], t.Any]] = {
@@ -220,6 +237,7 @@ IN_FORCE: dict[str, t.Callable[[dict[str, t.Any]], t.Any]] = {
     "labels": lambda info: info.get("Labels"),
     "live-restore": lambda info: info.get("LiveRestoreEnabled"),
     "default-runtime": lambda info: info.get("DefaultRuntime"),
+    SNAPSHOTTER: uses_containerd_store,
     "log-driver": lambda info: info.get("LoggingDriver"),
     "registry-mirrors": lambda info: [mirror.rstrip("/") for mirror in (info.get("RegistryConfig") or {}).get("Mirrors") or []],
 }
@@ -230,9 +248,17 @@ def fault(name: str, value: t.Any, engine: Version) -> tuple[str, str, str] | No
 
     :param engine: the release that has to take it; empty when it is not known.
     """
-    key = CATALOGUE.get(name)
+    found = _fault(CATALOGUE, name, value, engine)
+    if found or name != "features":
+        return found
+    faults = (_fault(FEATURES, one, on, engine) for one, on in flat({name: value}).items() if one != name)
+    return next((one for one in faults if one), None)
+
+
+def _fault(rows: t.Mapping[str, Key], name: str, value: t.Any, engine: Version) -> tuple[str, str, str] | None:
+    key = rows.get(name)
     if key is None:
-        return _unknown(name, engine)
+        return _unknown(rows, name, engine)
     shown = json.dumps(value)
     if engine and engine < key.since:
         sentence = f"Key '{name}' is known from Docker {_dotted(key.since)} on, and this host has {_dotted(engine)}."
@@ -254,7 +280,7 @@ def fault(name: str, value: t.Any, engine: Version) -> tuple[str, str, str] | No
     return None
 
 
-def _unknown(name: str, engine: Version) -> tuple[str, str, str] | None:
+def _unknown(rows: t.Iterable[str], name: str, engine: Version) -> tuple[str, str, str] | None:
     meant = INERT.get(name, _OLD_NAMES.get(name))
     if meant is not None:
         owner = OWNER_OF_KEY.get(meant, "")
@@ -263,7 +289,8 @@ def _unknown(name: str, engine: Version) -> tuple[str, str, str] | None:
         return "key-unused", f"Key '{name}' is one that dockerd {what}.", out
     if engine[:2] > NEWEST:
         return None
-    close = difflib.get_close_matches(name, CATALOGUE, 1, 0.75)
+    last = name.rpartition(".")[2]
+    close = [_MEANT[name]] if name in _MEANT else difflib.get_close_matches(last, [one.rpartition(".")[2] for one in rows], 1, 0.75)
     return "key-unknown", f"Key '{name}' is none that dockerd knows.", f"Did you mean {close[0]}?" if close else "Leave it out."
 
 
@@ -289,8 +316,19 @@ def _dotted(version: Version) -> str:
 
 def reloads(key: str, removed: bool, engine: Version) -> bool:
     """Whether SIGHUP brings the new value of a key into force on this engine."""
-    known = CATALOGUE.get(key)
+    known = CATALOGUE.get(key) or FEATURES.get(key)
     return known is not None and bool(known.reloads) and engine >= known.reloads and (not removed or known.resets)
+
+
+def flat(settings: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Settings with each feature as a key of its own; an empty dictionary of them stays."""
+    features = settings.get("features")
+    if not isinstance(features, dict) or not features:
+        return dict(settings)
+    result: dict[str, t.Any] = {}
+    for key, value in settings.items():
+        result.update({f"features.{name}": on for name, on in features.items()} if key == "features" else {key: value})
+    return result
 
 
 def parse_version(text: str) -> Version:
@@ -311,6 +349,7 @@ def parse_version(text: str) -> Version:
 __all__ = (
     "BOOLEAN_FLAGS",
     "CATALOGUE",
+    "FEATURES",
     "FLAG_TO_KEY",
     "HIDES_DATA",
     "INERT",
@@ -318,9 +357,11 @@ __all__ = (
     "LISTEN_OWNER",
     "LIST_KEYS",
     "OWNER_OF_KEY",
+    "SNAPSHOTTER",
     "Key",
     "Version",
     "fault",
+    "flat",
     "parse_version",
     "reloads",
 )

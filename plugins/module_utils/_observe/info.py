@@ -13,6 +13,7 @@ import typing as t
 
 from .._copy.kept_mark import read_mark
 from .._endpoint.attempt import read_certificate
+from .._engine import options
 from .._engine.addresses import addresses_of
 from .._engine.describe import describe_container
 from .._host.files import inode_of
@@ -109,8 +110,8 @@ def _pending(state: State, effective: dict[str, t.Any]) -> list[str]:
     """Why a restart is pending."""
     if not state.pid:
         return []
-    keys = differing_keys(state, state.in_force, effective)
-    found = [f"{key}: {json.dumps(state.in_force.get(key))} -> {json.dumps(effective.get(key))}" for key in keys]
+    before, after = options.flat(state.in_force), options.flat(effective)
+    found = [f"{key}: {json.dumps(before.get(key))} -> {json.dumps(after.get(key))}" for key in differing_keys(state, before, after)]
     return [*found, *(f"{path} was changed since the daemon was started" for path in (*state.changed_certificates, *state.newer))]
 
 

@@ -320,14 +320,17 @@ def _names_in(names: t.Iterable[str], unit: str) -> set[str]:
 
 
 def differing_keys(state: State, before: t.Mapping[str, t.Any], after: t.Mapping[str, t.Any]) -> list[str]:
-    """Keys whose value in force changes; a default written out changes nothing."""
-    defaults = {
+    """Keys, and features by themselves, whose value in force changes; a default written out changes nothing."""
+    defaults: dict[str, t.Any] = {
         "data-root": state.data_root,
         "storage-driver": state.info.get("Driver"),
         "hosts": [DEFAULT_HOST],
         "tls": False,
         "labels": [],
+        "features": {},
+        options.SNAPSHOTTER: state.snapshotter,
     }
+    before, after = options.flat(before), options.flat(after)
 
     def value(settings: t.Mapping[str, t.Any], key: str) -> t.Any:
         found = settings.get(key, defaults.get(key))

@@ -31,6 +31,7 @@ def effect_of(
     if not state.pid:
         first = state.is_unused and request.state == "relocated" and request.restart != "never"
         return ("start", ["the first start"]) if first else ("none", [])
+    before, after = options.flat(before), options.flat(after)
     # Whoever has written another root, or anything else, did not put it into force, and nobody does that for him.
     keys = [key for key in differing_keys(state, before, after) if (moving or key != "data-root") and (key not in others or request.restart == "always")]
     why = [f"{key}: {json.dumps(before.get(key))} -> {json.dumps(after.get(key))}" for key in keys]
@@ -45,7 +46,7 @@ def effect_of(
         return "none", why
     if request.restart == "always" or len(why) > len(keys):
         return "restart", why
-    in_file_only = all(key not in state.running_flags for key in keys)
+    in_file_only = not set(keys) & set(options.flat(state.running_flags))
     if in_file_only and all(options.reloads(key, key not in after, state.version) for key in keys) and has_its_plugins(state, after):
         return "reload", why
     return "restart", why
@@ -56,14 +57,8 @@ def hidden_by(state: State, *sides: t.Mapping[str, t.Any]) -> t.Iterator[tuple[s
 
     :param sides: the settings before and after.
     """
-    snapshotter = "containerd-snapshotter"
-    truth = {"storage-driver": state.info.get("Driver"), snapshotter: state.snapshotter}
-    looks = []
-    for settings in sides:
-        found = {key: settings[key] for key in options.HIDES_DATA if key in settings}
-        features = settings.get("features")
-        found.update({snapshotter: features[snapshotter]} if isinstance(features, dict) and snapshotter in features else {})
-        looks.append({**truth, **found})
+    truth = {"storage-driver": state.info.get("Driver"), options.SNAPSHOTTER: state.snapshotter}
+    looks = [{**truth, **{key: value for key, value in options.flat(settings).items() if key in options.HIDES_DATA}} for settings in sides]
     # What a file says by now may be in force at the next start only.
     looks[0].update(truth)
     before, after = looks
@@ -80,13 +75,14 @@ def pending_keys(state: State, settings: t.Mapping[str, t.Any], owners: Owners) 
     """
     if state.left_by_us:
         return
-    asked = {key for ask in owners.values() for key in ask.settings} | {"data-root"}
+    asked = {key for ask in owners.values() for key in options.flat(ask.settings)} | {"data-root"}
+    settings, there = options.flat(settings), options.flat(state.daemon_json)
     proved = state.verified.get("process") == state.process != ""
     shown = {key: look(state.info) for key, look in options.IN_FORCE.items() if state.info}
-    known = {**(state.file_in_force if proved else {}), **{key: value for key, value in shown.items() if key in state.daemon_json}}
+    known = {**(options.flat(state.file_in_force) if proved else {}), **{key: value for key, value in shown.items() if key in there}}
     after = {key: value for key, value in settings.items() if proved or key in known}
     for key in differing_keys(state, known, after):
-        if key not in asked and settings.get(key) == state.daemon_json.get(key) and not options.reloads(key, key not in settings, state.version):
+        if key not in asked and settings.get(key) == there.get(key) and not options.reloads(key, key not in settings, state.version):
             yield key, known.get(key), settings.get(key)
 
 

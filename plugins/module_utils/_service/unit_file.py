@@ -126,6 +126,9 @@ def flags_as_settings(flags: t.Iterable[Flag]) -> dict[str, t.Any]:
     for flag in flags:
         if flag.key in LIST_KEYS:
             settings.setdefault(flag.key, []).append(flag.value)
+        elif flag.key == "features":
+            name, _equals, on = str(flag.value).partition("=")
+            settings.setdefault(flag.key, {})[name] = on.lower() not in ("false", "0", "f")
         else:
             settings[flag.key] = flag.value
     return settings

@@ -33,6 +33,9 @@ RELOADS = [
     ("hosts", False, (29, 7), False),
     ("data-root", False, (29, 7), False),
     ("debug", False, (), False),
+    ("features.buildkit", True, (28, 5), True),
+    ("features.containerd-snapshotter", False, (28, 5), False),
+    ("features.cdi", False, (28, 5), False),
 ]
 
 INFO = {
@@ -49,6 +52,7 @@ SEEN = {
     "live-restore": False,
     "default-runtime": "runc",
     "log-driver": "local",
+    "features.containerd-snapshotter": False,
     "registry-mirrors": ["https://mirror.example"],
 }
 
@@ -56,6 +60,11 @@ SEEN = {
 @pytest.mark.parametrize(("text", "numbers"), VERSIONS)
 def test_parse_version(text, numbers):
     assert options.parse_version(text) == numbers
+
+
+def test_features_are_keys_of_their_own():
+    assert options.flat({"debug": True, "features": {"cdi": True, "buildkit": False}}) == {"debug": True, "features.cdi": True, "features.buildkit": False}
+    assert options.flat({"features": {}}) == {"features": {}}
 
 
 @pytest.mark.parametrize(("key", "removed", "engine", "enough"), RELOADS)
@@ -106,6 +115,22 @@ FAULTS = [
     ("version", True, (), "key-unused", "", "Leave it out."),
     ("live-restor", True, (29, 7), "key-unknown", "Key 'live-restor' is none that dockerd knows.", "Did you mean live-restore?"),
     ("colour", "red", (), "key-unknown", "", "Leave it out."),
+    ("default-init", True, (), "key-unknown", "Key 'default-init' is none that dockerd knows.", "Did you mean init?"),
+    ("features", {}, (28, 5), None, "", ""),
+    ("features", {"buildkit": True, "containerd-snapshotter": False}, (28, 5), None, "", ""),
+    ("features", {"what-comes": True}, (30, 1), None, "", ""),
+    (
+        "features",
+        {"containerd-snapshoter": True},
+        (28, 5),
+        "key-unknown",
+        "Key 'features.containerd-snapshoter' is none that dockerd knows.",
+        "Did you mean containerd-snapshotter?",
+    ),
+    ("features", {"foo": True}, (28, 5), "key-unknown", "", "Leave it out."),
+    ("features", {"cdi": "true"}, (28, 5), "key-type", "Key 'features.cdi' is \"true\", and dockerd wants true or false.", "Write it without quotes"),
+    ("features", {"containerd-migration": True}, (28, 5), "key-too-new", "Key 'features.containerd-migration' is known from Docker 29 on", ""),
+    ("features.cdi", True, (28, 5), "key-unknown", "Key 'features.cdi' is none that dockerd knows.", ""),
 ]
 
 
