@@ -17,7 +17,8 @@ from .._errors import DrydockError
 Settings = t.Dict[str, t.Any]
 # Keys that only a move of the data may change or take over from somebody else, and that stay when their owner no longer asks for them:
 # without them the daemon would start on another, empty root.
-MOVED_KEYS = frozenset({"data-root", "storage-driver"})
+SNAPSHOTTER = "features.containerd-snapshotter"
+MOVED_KEYS = frozenset({"data-root", "storage-driver", SNAPSHOTTER})
 DATA_ROOT_OWNER = "data-root"
 # Among the keys that are taken over: any.
 ALL = "*"
@@ -79,20 +80,44 @@ def parse(text: str | None, path: str) -> Settings:
     return data
 
 
+def flat(settings: t.Mapping[str, t.Any]) -> Settings:
+    """Settings with each feature as a key of its own; an empty dictionary of them stays."""
+    features = settings.get("features")
+    if not isinstance(features, dict) or not features:
+        return dict(settings)
+    result: Settings = {}
+    for key, value in settings.items():
+        result.update({f"features.{name}": on for name, on in features.items()} if key == "features" else {key: value})
+    return result
+
+
+def folded(settings: t.Mapping[str, t.Any]) -> Settings:
+    """The same as dockerd takes it."""
+    result: Settings = {}
+    for key, value in settings.items():
+        if key.startswith("features."):
+            result["features"] = {**result.get("features", {}), key.partition(".")[2]: value}
+        else:
+            result[key] = value
+    return result
+
+
 def without_taken(owners: Owners, asks: t.Iterable[Ask], take_over: t.Mapping[str, t.Container[str]]) -> Owners:
     """What the owners asked for last time, without what others take over from them now."""
     asks = list(asks)
     asking = {ask.owner for ask in asks}
-    taken = {key for ask in asks for key in ask.settings if _takes(ask.owner, key, take_over)}
-    return {
-        name: ask if name in asking else dataclasses.replace(ask, settings={key: value for key, value in ask.settings.items() if key not in taken})
-        for name, ask in owners.items()
-    }
+    taken = {key for ask in asks for key in flat(ask.settings) if _takes(ask.owner, key, take_over)}
+    return {name: ask if name in asking else without(ask, taken) for name, ask in owners.items()}
+
+
+def without(ask: Ask, keys: t.Container[str]) -> Ask:
+    """What an owner asks for but these keys."""
+    return dataclasses.replace(ask, settings=folded({key: value for key, value in flat(ask.settings).items() if key not in keys}))
 
 
 def _takes(owner: str, key: str, take_over: t.Mapping[str, t.Container[str]]) -> bool:
     names = take_over.get(owner, ())
-    return key in names or ALL in names
+    return key in names or key.partition(".")[0] in names or ALL in names
 
 
 def merge(
@@ -101,13 +126,16 @@ def merge(
     """Merge what is asked into what is there.
 
     A key that its owner no longer asks for goes away. A foreign key stays; one with the same value is adopted; one with
-    another value is a conflict, unless it is taken over, or only closes addresses. An owned key that was edited by hand is put right.
+    another value is a conflict, unless it is taken over, or only closes addresses. An owned key that was edited by hand is put right. A feature is a
+    key of its own.
 
     :param owners: what each owner asked for last time.
     :param take_over: the keys that an owner takes over from somebody else, by owner.
     :returns: the new settings in the file's own order, and the conflicts.
     """
-    asks = list(asks)
+    current = flat(current)
+    asks = [dataclasses.replace(ask, settings=flat(ask.settings)) for ask in asks]
+    owners = {name: dataclasses.replace(ask, settings=flat(ask.settings)) for name, ask in owners.items()}
     asking = {ask.owner for ask in asks}
     result = dict(current)
     conflicts: list[DrydockError] = []
@@ -142,7 +170,7 @@ def merge(
     # Keys that stay keep their place, so that a diff shows what changed and nothing else.
     ordered = {key: result[key] for key in current if key in result}
     ordered.update(result)
-    return ordered, conflicts
+    return folded(ordered), conflicts
 
 
 def _only_closes(hosts: t.Any, before: t.Any) -> bool:
@@ -161,4 +189,19 @@ def render(settings: Settings) -> str:
     return json.dumps(settings, indent=4, ensure_ascii=False) + "\n"
 
 
-__all__ = ("ALL", "DATA_ROOT_OWNER", "MOVED_KEYS", "Ask", "Owners", "Settings", "merge", "parse", "render", "without_taken")
+__all__ = (
+    "ALL",
+    "DATA_ROOT_OWNER",
+    "MOVED_KEYS",
+    "SNAPSHOTTER",
+    "Ask",
+    "Owners",
+    "Settings",
+    "flat",
+    "folded",
+    "merge",
+    "parse",
+    "render",
+    "without",
+    "without_taken",
+)

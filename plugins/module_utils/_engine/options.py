@@ -15,7 +15,7 @@ import difflib
 import json
 import typing as t
 
-from .daemon_json import DATA_ROOT_OWNER
+from .daemon_json import DATA_ROOT_OWNER, SNAPSHOTTER, flat
 from .on_disk import uses_containerd_store
 from .values import value_fault
 
@@ -102,7 +102,7 @@ CATALOGUE: dict[str, Key] = {
         Key("cdi-spec-dirs", list, (25,)),
         Key("cgroup-parent", str, (1, 10)),
         Key("containerd", str, (1, 11)),
-        Key("containerd-namespace", str, (20, 10)),
+        Key("containerd-namespace", str, (20, 10), hides=True),
         Key("cpu-rt-period", int, (1, 13)),
         Key("cpu-rt-runtime", int, (1, 13)),
         Key("cri-containerd", bool, (18, 9)),
@@ -185,7 +185,6 @@ CATALOGUE: dict[str, Key] = {
     )
 }
 # What key 'features' may have in it: dockerd takes any name there, and passes over one that it does not know.
-SNAPSHOTTER = "features.containerd-snapshotter"
 FEATURES: dict[str, Key] = {
     key.name: key
     for key in (
@@ -320,17 +319,6 @@ def reloads(key: str, removed: bool, engine: Version) -> bool:
     return known is not None and bool(known.reloads) and engine >= known.reloads and (not removed or known.resets)
 
 
-def flat(settings: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
-    """Settings with each feature as a key of its own; an empty dictionary of them stays."""
-    features = settings.get("features")
-    if not isinstance(features, dict) or not features:
-        return dict(settings)
-    result: dict[str, t.Any] = {}
-    for key, value in settings.items():
-        result.update({f"features.{name}": on for name, on in features.items()} if key == "features" else {key: value})
-    return result
-
-
 def parse_version(text: str) -> Version:
     """The numbers of a version such as 20.10.24+dfsg1."""
     numbers: list[int] = []
@@ -357,11 +345,9 @@ __all__ = (
     "LISTEN_OWNER",
     "LIST_KEYS",
     "OWNER_OF_KEY",
-    "SNAPSHOTTER",
     "Key",
     "Version",
     "fault",
-    "flat",
     "parse_version",
     "reloads",
 )

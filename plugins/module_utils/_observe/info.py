@@ -13,8 +13,8 @@ import typing as t
 
 from .._copy.kept_mark import read_mark
 from .._endpoint.attempt import read_certificate
-from .._engine import options
 from .._engine.addresses import addresses_of
+from .._engine.daemon_json import SNAPSHOTTER, flat
 from .._engine.describe import describe_container
 from .._host.files import inode_of
 from .._host.host import Host
@@ -110,8 +110,10 @@ def _pending(state: State, effective: dict[str, t.Any]) -> list[str]:
     """Why a restart is pending."""
     if not state.pid:
         return []
-    before, after = options.flat(state.in_force), options.flat(effective)
+    before, after = flat(state.in_force), flat(effective)
     found = [f"{key}: {json.dumps(before.get(key))} -> {json.dumps(after.get(key))}" for key in differing_keys(state, before, after)]
+    if state.changes_store and before.get(SNAPSHOTTER) == after.get(SNAPSHOTTER):
+        found.append(f"image store: {state.store.name} -> {state.changes_store}")
     return [*found, *(f"{path} was changed since the daemon was started" for path in (*state.changed_certificates, *state.newer))]
 
 

@@ -18,7 +18,8 @@ from .._engine import daemon_json, options
 from .._engine.addresses import DEFAULT_HOST, Address, as_address, known_addresses, listen_addresses, socket_of
 from .._engine.api import Engine
 from .._engine.certificates import ENVIRONMENT, certificates_in_force, changed_certificates, checksums, default_files
-from .._engine.daemon_json import Owners
+from .._engine.daemon_json import SNAPSHOTTER, Owners, flat
+from .._engine.image_store import Store, next_store, used_drivers
 from .._engine.inventory import Inventory, take_inventory
 from .._engine.on_disk import uses_containerd_store
 from .._errors import DrydockError
@@ -60,6 +61,7 @@ class State:
     :param process: of the running daemon, what no other process is mistaken for; empty when it is down.
     :param default_root_unused: where the data root of a daemon that is down would lie by default are no data, and
     :param containerd_root_unused: no containerd has used the root of the one that is there.
+    :param used_drivers: the storage drivers that an earlier start has used below the data root.
     """
 
     engine_version: str
@@ -97,6 +99,7 @@ class State:
     sized_volumes: t.FrozenSet[str] = frozenset()
     environment: t.Dict[str, str] = dataclasses.field(default_factory=dict)
     lets_in: t.Dict[str, bool] = dataclasses.field(default_factory=dict)
+    used_drivers: t.FrozenSet[str] = frozenset()
 
     @property
     def version(self) -> options.Version:
@@ -111,7 +114,12 @@ class State:
     @property
     def in_force(self) -> dict[str, t.Any]:
         """The running daemon's flags and file together, and the certificates that it takes by itself."""
-        return {**default_files(self.running_flags, self.file_in_force, self.environment), **self.file_in_force, **self.running_flags}
+        settings = {**default_files(self.running_flags, self.file_in_force, self.environment), **self.file_in_force, **self.running_flags}
+        features = settings.get("features")
+        if self.info and SNAPSHOTTER in flat(settings) and isinstance(features, dict):
+            # What dockerd has read since its start says nothing of that.
+            settings["features"] = {**features, SNAPSHOTTER.partition(".")[2]: self.snapshotter}
+        return settings
 
     @functools.cached_property
     def addresses(self) -> list[Address]:
@@ -121,9 +129,13 @@ class State:
     @property
     def data_root(self) -> str:
         """The data root in use, as it was asked for: without the part that userns-remap appends."""
-        remapped = any("name=userns" in option for option in self.info.get("SecurityOptions") or [])
         root: str = self.info.get("DockerRootDir") or self.in_force.get("data-root", DEFAULT_DATA_ROOT)
-        return os.path.dirname(root) if remapped and re.fullmatch(r"\d+\.\d+", os.path.basename(root)) else root
+        return os.path.dirname(root) if self.maps_users and re.fullmatch(r"\d+\.\d+", os.path.basename(root)) else root
+
+    @property
+    def maps_users(self) -> bool:
+        """Whether userns-remap is in force."""
+        return any("name=userns" in option for option in self.info.get("SecurityOptions") or [])
 
     @property
     def is_unused(self) -> bool:
@@ -147,6 +159,22 @@ class State:
         """Whether images lie in containerd's store and not below the data root."""
         return uses_containerd_store(self.info)
 
+    @property
+    def store(self) -> Store:
+        """The image store in force."""
+        return Store(self.snapshotter, str(self.info.get("Driver", "")))
+
+    def next_store(self, settings: t.Mapping[str, t.Any]) -> Store:
+        """The one that a start with these settings would use."""
+        driver = self.unit.environment.get("DOCKER_DRIVER")
+        return next_store({**settings, **({"storage-driver": driver} if driver else {})}, self.version, self.used_drivers)
+
+    @property
+    def changes_store(self) -> str:
+        """The image store of the next start, where that is not the one in force; else empty."""
+        then = self.next_store(self.effective(self.daemon_json, self.unit.ours))
+        return then.name if self.info and then.in_containerd != self.snapshotter else ""
+
     def effective(self, settings: t.Mapping[str, t.Any], drop_ins: t.Mapping[str, str]) -> dict[str, t.Any]:
         """What dockerd would get with this file and these drop-ins of ours."""
         flags = _flags(self.unit.effective(drop_ins)[1:])
@@ -158,7 +186,7 @@ class State:
     def pending(self) -> bool:
         """Whether file, unit or certificates say something else than the running daemon does."""
         changed = self.effective(self.daemon_json, self.unit.ours) != self.in_force
-        return bool(self.pid) and bool(changed or self.changed_certificates or self.newer)
+        return bool(self.pid) and bool(changed or self.changed_certificates or self.newer or self.changes_store)
 
     @property
     def changed_certificates(self) -> list[str]:
@@ -299,6 +327,7 @@ def observe(host: Host) -> State:
         lets_in=ask_all([*listen_addresses(in_force), *known_addresses(map(as_address, listens))]) if pid else {},
         left_by_us=notes.files.get(config_file) == digests[config_file],
         down=still_down(load_down(host), inventory),
+        used_drivers=used_drivers(str(info.get("DockerRootDir") or in_force.get("data-root") or DEFAULT_DATA_ROOT)),
         certificates_now=checksums(in_force) if pid else {},
         default_root_unused=not pid and _is_unused(DEFAULT_DATA_ROOT),
         sized_volumes=frozenset(name for name, given in volumes.items() if re.search(r"(^|,)size=", given.get("o", "")) and not given.get("device")),
@@ -328,9 +357,9 @@ def differing_keys(state: State, before: t.Mapping[str, t.Any], after: t.Mapping
         "tls": False,
         "labels": [],
         "features": {},
-        options.SNAPSHOTTER: state.snapshotter,
+        SNAPSHOTTER: state.snapshotter,
     }
-    before, after = options.flat(before), options.flat(after)
+    before, after = flat(before), flat(after)
 
     def value(settings: t.Mapping[str, t.Any], key: str) -> t.Any:
         found = settings.get(key, defaults.get(key))

@@ -13,12 +13,16 @@ import typing as t
 from .._engine import options
 from .._engine.addresses import Address
 from .._engine.certificates import CERTIFICATE_KEYS, certificate_files
-from .._engine.daemon_json import Owners
+from .._engine.daemon_json import SNAPSHOTTER, Owners, flat
 from .._observe.state import State, differing_keys
 from .._service import unit_file
 from .._service.service import SOCKET
 from .placeholders import drop_ins_of, drop_ins_of_docker
 from .request import Request
+
+# What is hidden by it, where no key alone says which it is.
+IMAGE_STORE = "image store"
+_DEFAULTS = {"containerd-namespace": "moby"}
 
 
 def effect_of(
@@ -31,7 +35,7 @@ def effect_of(
     if not state.pid:
         first = state.is_unused and request.state == "relocated" and request.restart != "never"
         return ("start", ["the first start"]) if first else ("none", [])
-    before, after = options.flat(before), options.flat(after)
+    before, after = flat(before), flat(after)
     # Whoever has written another root, or anything else, did not put it into force, and nobody does that for him.
     keys = [key for key in differing_keys(state, before, after) if (moving or key != "data-root") and (key not in others or request.restart == "always")]
     why = [f"{key}: {json.dumps(before.get(key))} -> {json.dumps(after.get(key))}" for key in keys]
@@ -46,25 +50,34 @@ def effect_of(
         return "none", why
     if request.restart == "always" or len(why) > len(keys):
         return "restart", why
-    in_file_only = not set(keys) & set(options.flat(state.running_flags))
+    in_file_only = not set(keys) & set(flat(state.running_flags))
     if in_file_only and all(options.reloads(key, key not in after, state.version) for key in keys) and has_its_plugins(state, after):
         return "reload", why
     return "restart", why
 
 
-def hidden_by(state: State, *sides: t.Mapping[str, t.Any]) -> t.Iterator[tuple[str, str]]:
+def hidden_by(state: State, before: t.Mapping[str, t.Any], after: t.Mapping[str, t.Any]) -> t.Iterator[tuple[str, str]]:
     """Keys with the values by which the engine looks for its images and containers in another place.
 
-    :param sides: the settings before and after.
+    :param before: the settings in force, and
+    :param after: those of the next start.
     """
-    truth = {"storage-driver": state.info.get("Driver"), options.SNAPSHOTTER: state.snapshotter}
-    looks = [{**truth, **{key: value for key, value in options.flat(settings).items() if key in options.HIDES_DATA}} for settings in sides]
-    # What a file says by now may be in force at the next start only.
-    looks[0].update(truth)
-    before, after = looks
-    for key in sorted({*before, *after}):
-        if (before.get(key) or None) != (after.get(key) or None):
-            yield key, str(after.get(key))
+    if not state.info:
+        return
+    now, then = state.store, state.next_store(after)
+    if then.in_containerd != now.in_containerd:
+        yield IMAGE_STORE, then.name
+    elif then.driver and then.driver != now.driver:
+        yield "storage-driver", then.driver
+    mapped = str(after.get("userns-remap") or "")
+    if bool(mapped) != state.maps_users or (mapped and before.get("userns-remap", mapped) != mapped):
+        yield "userns-remap", mapped
+    before, after = flat(before), flat(after)
+    # What is in containerd's store is one engine's by the rest.
+    for key in sorted(options.HIDES_DATA - {"storage-driver", "userns-remap", SNAPSHOTTER} if now.in_containerd and then.in_containerd else ()):
+        values = [settings.get(key) or _DEFAULTS.get(key) for settings in (before, after)]
+        if values[0] != values[1]:
+            yield key, str(values[1])
 
 
 def pending_keys(state: State, settings: t.Mapping[str, t.Any], owners: Owners) -> t.Iterator[tuple[str, t.Any, t.Any]]:
@@ -75,11 +88,11 @@ def pending_keys(state: State, settings: t.Mapping[str, t.Any], owners: Owners) 
     """
     if state.left_by_us:
         return
-    asked = {key for ask in owners.values() for key in options.flat(ask.settings)} | {"data-root"}
-    settings, there = options.flat(settings), options.flat(state.daemon_json)
+    asked = {key for ask in owners.values() for key in flat(ask.settings)} | {"data-root"}
+    settings, there = flat(settings), flat(state.daemon_json)
     proved = state.verified.get("process") == state.process != ""
     shown = {key: look(state.info) for key, look in options.IN_FORCE.items() if state.info}
-    known = {**(options.flat(state.file_in_force) if proved else {}), **{key: value for key, value in shown.items() if key in there}}
+    known = {**(flat(state.file_in_force) if proved else {}), **{key: value for key, value in shown.items() if key in there}}
     after = {key: value for key, value in settings.items() if proved or key in known}
     for key in differing_keys(state, known, after):
         if key not in asked and settings.get(key) == there.get(key) and not options.reloads(key, key not in settings, state.version):
@@ -104,6 +117,7 @@ def to_confirm(state: State, before: dict[str, t.Any], after: dict[str, t.Any], 
 
 
 __all__ = (
+    "IMAGE_STORE",
     "effect_of",
     "has_its_plugins",
     "hidden_by",

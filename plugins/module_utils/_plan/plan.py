@@ -134,6 +134,7 @@ class Plan:
     :param swarm_manager: the host was a manager of a swarm then.
     :param lines: what starts the daemon, and containerd, before and after, as their units have it.
     :param config_file: daemon.json, wherever the daemon reads it.
+    :param stores: the image store C(before) and C(after), in its name for people.
     """
 
     files: t.Tuple[FileChange, ...]
@@ -163,6 +164,7 @@ class Plan:
     swarm_manager: bool = False
     lines: t.Dict[str, str] = dataclasses.field(default_factory=dict)
     config_file: str = ""
+    stores: t.Dict[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def moves(self) -> list[Move]:
@@ -214,7 +216,7 @@ class Plan:
     @property
     def surroundings(self) -> dict[str, t.Any]:
         """What it was made for and others may change meanwhile, as the journal notes it."""
-        return {"seen": self.seen, "swarm_manager": self.swarm_manager, "lines": self.lines, "config_file": self.config_file}
+        return {"seen": self.seen, "swarm_manager": self.swarm_manager, "lines": self.lines, "config_file": self.config_file, "stores": self.stores}
 
     @classmethod
     def from_data(cls, data: dict[str, t.Any]) -> Plan:

@@ -14,7 +14,7 @@ import typing as t
 
 from .._engine import daemon_json
 from .._engine.addresses import listen_addresses, socket_of
-from .._engine.daemon_json import DATA_ROOT_OWNER, Ask, Owners
+from .._engine.daemon_json import DATA_ROOT_OWNER, SNAPSHOTTER, Ask, Owners, flat, folded
 from .._errors import DrydockError
 from .._observe.paths import Paths
 from .._observe.state import State
@@ -40,12 +40,14 @@ def make_plan(state: State, request: Request, paths: Paths, units_directory: str
     data, containerd = root_targets(state, request, paths)
     path = data.path
     given = [_with_untouched(ask, state, request) for ask in request.asks]
-    asks = [_with_sockets(_with_data_root_keys(ask, state, data), state) for ask in given if _concerns(ask, request, data, containerd)]
+    over = _changes_over(state, given)
+    there = _without_pins(state) if over else state
+    asks = [_with_sockets(_with_data_root_keys(ask, there, data, over), state) for ask in given if _concerns(ask, request, data, containerd)]
     if path and not any(ask.owner == DATA_ROOT_OWNER for ask in asks):
-        asks.append(_with_data_root_keys(Ask(DATA_ROOT_OWNER, {"data-root": path}), state, data))
+        asks.append(_with_data_root_keys(Ask(DATA_ROOT_OWNER, {"data-root": path}), there, data, over))
 
-    others = daemon_json.without_taken(state.owners, asks, request.take_over)
-    settings, problems = daemon_json.merge(state.daemon_json, others, asks, request.take_over)
+    others = daemon_json.without_taken(there.owners, asks, request.take_over)
+    settings, problems = daemon_json.merge(there.daemon_json, others, asks, request.take_over)
     if path:
         # Its name up to 17.03; dockerd does not start with both.
         settings.pop("graph", None)
@@ -59,6 +61,7 @@ def make_plan(state: State, request: Request, paths: Paths, units_directory: str
     owners = {**others, **{ask.owner: ask for ask in asks}}
     owners = {name: ask for name, ask in _with_command(state, owners, settings).items() if ask.settings or ask.drop_ins}
     drop_ins = {name: text for ask in owners.values() for name, text in ask.drop_ins.items()}
+    settings, owners = _with_store_in_force(state, settings, owners, drop_ins)
 
     files = _drop_in_changes(state, drop_ins, units_directory)
     if settings != state.daemon_json:
@@ -115,6 +118,7 @@ def make_plan(state: State, request: Request, paths: Paths, units_directory: str
             "containerd after": containerds[1][1],
         },
         config_file=daemon_json_path,
+        stores={"before": state.store.name, "after": state.next_store(after).name} if state.info else {},
         swarm_manager=state.is_swarm_manager,
         prepares=() if cuts_over else tuple(move for move in moves.values() if not move.rename),
         doomed=doomed,
@@ -202,15 +206,46 @@ def _concerns(ask: Ask, request: Request, data: RootTarget, containerd: RootTarg
     return ask.owner != DATA_ROOT_OWNER or data.path is not None or request.state == "relocated"
 
 
-def _with_data_root_keys(ask: Ask, state: State, aim: RootTarget) -> Ask:
-    """Pin the storage driver beside a data-root that moves, so that no engine silently takes another one there; from then on it stays."""
+def _changes_over(state: State, asks: t.Iterable[Ask]) -> bool:
+    """Whether somebody asks for the other image store in words."""
+    stores = [flat(ask.settings).get(SNAPSHOTTER) for ask in asks if ask.owner != DATA_ROOT_OWNER]
+    return bool(state.info) and any(isinstance(one, bool) and one != state.snapshotter for one in stores)
+
+
+def _without_pins(state: State) -> State:
+    """The state as if nothing had been said beside the data root to keep what is in force: it would keep a host from changing over."""
+    ask = state.owners.get(DATA_ROOT_OWNER, Ask(DATA_ROOT_OWNER))
+    pins = set(flat(ask.settings)) - {"data-root"}
+    left = folded({key: value for key, value in flat(state.daemon_json).items() if key not in pins})
+    return dataclasses.replace(state, daemon_json=left, owners={**state.owners, DATA_ROOT_OWNER: daemon_json.without(ask, pins)})
+
+
+def _with_store_in_force(state: State, settings: daemon_json.Settings, owners: Owners, drop_ins: dict[str, str]) -> tuple[daemon_json.Settings, Owners]:
+    """Say which image store is in force where the next start would take the other one, and nobody asks for that: a boot is such a start."""
+    after = state.effective(settings, drop_ins_of_docker(drop_ins))
+    stores = {state.next_store(one).in_containerd for one in (state.in_force, after)}
+    by_flag = "features" in state.effective({}, drop_ins_of_docker(drop_ins))
+    if not state.info or state.snapshotter in stores or by_flag or SNAPSHOTTER in flat(after):
+        return settings, owners
+    ask = owners.get(DATA_ROOT_OWNER, Ask(DATA_ROOT_OWNER))
+    said = [folded({**flat(one), SNAPSHOTTER: state.snapshotter}) for one in (settings, ask.settings)]
+    return said[0], {**owners, DATA_ROOT_OWNER: dataclasses.replace(ask, settings=said[1])}
+
+
+def _with_data_root_keys(ask: Ask, state: State, aim: RootTarget, over: bool) -> Ask:
+    """Pin the storage driver beside a data-root that moves, so that no engine silently takes another one there; from then on it stays, and so does what
+    was said of the image store.
+
+    :param over: the host changes over to the other image store.
+    """
     if ask.owner != DATA_ROOT_OWNER or not aim.path:
         return ask
     driver = state.info.get("Driver", "")
     before = state.owners.get(DATA_ROOT_OWNER)
     wanted = aim.moving or (before is not None and "storage-driver" in before.settings)
-    pins = wanted and driver and not state.snapshotter and "storage-driver" not in state.running_flags
-    return dataclasses.replace(ask, settings={**ask.settings, "data-root": aim.path, **({"storage-driver": driver} if pins else {})})
+    pins = wanted and driver and not (state.snapshotter or over) and "storage-driver" not in state.running_flags
+    said = {key: value for key, value in (before.settings if before else {}).items() if key == "features"}
+    return dataclasses.replace(ask, settings={**ask.settings, "data-root": aim.path, **({"storage-driver": driver} if pins else {}), **said})
 
 
 def drop_in_problems(state: State, owners: Owners) -> list[DrydockError]:

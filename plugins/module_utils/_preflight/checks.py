@@ -28,6 +28,7 @@ from .configuration import (
     pending_findings,
     plugin_findings,
     root_findings,
+    store_findings,
     validate,
 )
 from .containers import container_findings
@@ -54,6 +55,7 @@ def preflight(
     findings += list(flag_findings(state, plan, request))
     findings += list(hidden_data_findings(state, plan, request))
     findings += list(root_findings(state, plan))
+    findings += list(store_findings(state, plan))
     findings += list(pending_findings(state, plan, request))
     findings += list(dependent_findings(host, state, plan))
     findings += list(container_findings(state, plan))

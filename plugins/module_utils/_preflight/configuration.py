@@ -14,12 +14,12 @@ import typing as t
 
 from .._engine import options
 from .._engine.certificates import certificate_files
-from .._engine.daemon_json import ALL
+from .._engine.daemon_json import ALL, SNAPSHOTTER
 from .._host import files
 from .._host.host import Host
 from .._host.mounts import are_one_place
 from .._observe.state import DEFAULT_DATA_ROOT, State
-from .._plan.effect import has_its_plugins, pending_keys
+from .._plan.effect import IMAGE_STORE, has_its_plugins, pending_keys
 from .._plan.plan import NAMES, Plan
 from .._plan.request import Request
 from .._service import unit_file
@@ -27,6 +27,8 @@ from .finding import ERROR, WARNING, Finding
 
 # Who sets the keys of another owner, too: whoever brings the certificates along may have them named apart from the addresses.
 _STAND_INS = {"tls": options.LISTEN_OWNER}
+# How many images are told by name.
+_TOLD = 5
 
 
 def owner_findings(state: State, plan: Plan, request: Request) -> t.Iterator[Finding]:
@@ -109,12 +111,29 @@ def _hint_for_flag(state: State, key: str, origin: str) -> str:
 
 def hidden_data_findings(state: State, plan: Plan, request: Request) -> t.Iterator[Finding]:
     for key, value in plan.hides if state.inventory.containers or state.inventory.images else ():
+        what, back = (f"A start with {value} image store", _way_back(state)) if key == IMAGE_STORE else (f"Setting '{key}' to '{value}'", "")
         yield Finding(
             "hides-data",
             WARNING if request.allow_hidden_data and not plan.moves else ERROR,
-            f"Setting '{key}' to '{value}' would hide the images and containers that this host has.",
-            "Remove them first, leave the key alone, or set allow_hidden_data: true, in a run that moves nothing.",
+            f"{what} would hide the images and containers that this host has.",
+            f"Remove them first, leave the key alone, or set allow_hidden_data: true, in a run that moves nothing.{back}",
         )
+
+
+def _way_back(state: State) -> str:
+    """How images and containers come back from the other image store, and what has to be pulled until then."""
+    tags = sorted({tag for tags in state.inventory.images.values() for tag in tags})
+    more = f" and {len(tags) - _TOLD} more" if len(tags) > _TOLD else ""
+    pull = f" The other store needs its own: pull or load {', '.join(tags[:_TOLD])}{more} there again." if tags else ""
+    return f" They come back with {SNAPSHOTTER}: {str(state.snapshotter).lower()}.{pull}"
+
+
+def store_findings(state: State, plan: Plan) -> t.Iterator[Finding]:
+    """An image store and a storage driver that do not fit: dockerd does not start, or runs no container, and --validate does not see it."""
+    fault = state.next_store(plan.after.settings).fault
+    if fault and (plan.files or plan.effect != "none" or plan.packages):
+        sentence = f"dockerd would not start with its images, or run no container: {fault}."
+        yield Finding("image-store", ERROR, sentence, f"Let storage-driver and {SNAPSHOTTER} name one store, or leave one of them out.")
 
 
 def command_findings(state: State, plan: Plan) -> t.Iterator[Finding]:
@@ -178,5 +197,6 @@ __all__ = (
     "pending_findings",
     "plugin_findings",
     "root_findings",
+    "store_findings",
     "validate",
 )

@@ -78,7 +78,11 @@ class Context:
         """What starts the daemon, or containerd, on one side, as its unit has it; release 0.1.0 notes only the words."""
         lines = self.noted("lines")
         words = side.containerd if what else side.command
-        return lines[f"{what}{'after' if side is self.plan.after else 'before'}"] if lines else literal(words)
+        return lines[f"{what}{self.side_name(side)}"] if lines else literal(words)
+
+    def side_name(self, side: DaemonConfig) -> str:
+        """Its name where the journal has something of both."""
+        return "after" if side is self.plan.after else "before"
 
     def policies_act(self, side: DaemonConfig) -> bool:
         """Of containers that come into view nobody knows who ran: their policies do."""

@@ -17,6 +17,7 @@ from ..._engine.addresses import Address, verifies_clients
 from ..._engine.api import Engine
 from ..._engine.certificates import certificate_shown, certificate_to_show
 from ..._engine.events import events_between, taken
+from ..._engine.image_store import Store
 from ..._engine.inventory import take_inventory
 from ..._engine.on_disk import is_on_disk, is_on_root, uses_containerd_store
 from ..._errors import DrydockError, wrapping
@@ -81,6 +82,9 @@ def prove(context: Context, side: DaemonConfig, compare: bool = True) -> None:
     root = os.path.realpath(side.data_root)
     if not is_on_root(info, root):
         raise DrydockError("not-proved", f"The daemon uses the data root {info['DockerRootDir']}, not {root}.")
+    store, wanted = Store(uses_containerd_store(info)).name, (context.noted("stores") or {}).get(context.side_name(side))
+    if wanted and store != wanted:
+        raise DrydockError("not-proved", f"The daemon uses {store} image store, not {wanted}.")
     in_view = side is plan.before or not plan.hides
     if in_view and plan.driver and info["Driver"] != plan.driver:
         raise DrydockError("not-proved", f"The daemon uses the storage driver {info['Driver']}, not {plan.driver}.")

@@ -95,3 +95,16 @@ def test_a_root_is_measured_only_when_that_was_asked_for(host, tmp_path, make_st
     host.execute.answers["nice -n 19 du"] = (0, "7\t/x\n")
     state = make_state(info={"DockerRootDir": str(tmp_path)})
     assert look_around(host, state, measure=True)["data_root_bytes"] == 7
+
+
+def test_the_store_of_the_next_start_is_pending(make_state):
+    """Also where daemon.json was read since the start: dockerd looks at that feature no more."""
+    keys = {"features": {"containerd-snapshotter": True}}
+    told = describe(make_state(keys, engine_version="28.5.2"))
+    assert (told["restart_pending"], told["pending"]) == (True, ["features.containerd-snapshotter: false -> true"])
+    assert told["config"]["features"]["in_force"] == {"containerd-snapshotter": False}
+    info = {"Driver": "overlayfs", "DriverStatus": [["driver-type", "io.containerd.snapshotter.v1"]]}
+    told = describe(make_state(info=info, engine_version="29.7.2", used_drivers=frozenset({"overlay2"})))
+    assert (told["restart_pending"], told["pending"]) == (True, ["image store: containerd's -> Docker's own"])
+    told = describe(make_state(info=info, engine_version="29.7.2"))
+    assert (told["restart_pending"], told["pending"]) == (False, [])

@@ -323,6 +323,59 @@ def test_the_storage_driver_is_pinned_beside_the_data_root(on_root, root, info, 
     assert plan.file_settings.get("storage-driver") == pinned
 
 
+IN_CONTAINERD = {"DockerRootDir": "/var/lib/docker", "Driver": "overlayfs", "DriverStatus": [["driver-type", "io.containerd.snapshotter.v1"]]}
+STORE = "containerd-snapshotter"
+# The engine, what is in force, the directories of drivers, the keys in the file: what is said of the store behind any change.
+NEXT_STARTS = {
+    "a release without a choice of its own": ("28.5.2", {}, {"overlay2"}, {}, None),
+    "Docker's own, by its directory": ("29.7.2", {}, {"overlay2"}, {}, None),
+    "containerd's, by default": ("29.7.2", IN_CONTAINERD, set(), {}, None),
+    "containerd's, and a driver was tried": ("29.7.2", IN_CONTAINERD, {"overlay2"}, {"features": {"cdi": False}}, True),
+    "containerd's, and it was said": ("29.7.2", IN_CONTAINERD, {"overlay2"}, {"features": {STORE: True}}, True),
+    "containerd's, and back to a release with another default": ("28.5.2", IN_CONTAINERD, set(), {}, True),
+    "Docker's own, without a directory": ("29.7.2", {}, set(), {}, False),
+}
+
+
+@pytest.mark.parametrize(("version", "info", "used", "keys", "said"), NEXT_STARTS.values(), ids=NEXT_STARTS)
+def test_the_store_in_force_is_said_where_the_next_start_would_take_the_other_one(make_state, version, info, used, keys, said):
+    changes = {"info": info} if info else {}
+    plan = plan_of(make_state(keys, engine_version=version, used_drivers=frozenset(used), **changes), options(debug=True))
+    assert plan.file_settings.get("features", {}) == {**keys.get("features", {}), **({} if said is None else {STORE: said})}
+    assert (plan.effect, plan.hides) == ("reload", ())
+    pinned = said is not None and STORE not in keys.get("features", {})
+    assert plan.owners.get("data-root", Ask("data-root")).settings == ({"features": {STORE: said}} if pinned else {})
+
+
+def test_what_was_said_of_the_store_stays_and_belongs_to_the_data_root(on_root, root):
+    keys = {"data-root": str(root), "features": {STORE: True, "cdi": False}}
+    (root / ".drydock-root-1").touch()
+    state = dataclasses.replace(
+        on_root(**IN_CONTAINERD),
+        **{"marker": ".drydock-root-1", "daemon_json": keys, "daemon_json_text": json.dumps(keys), "engine_version": "29.7.2"},
+        owners={"data-root": Ask("data-root", {"data-root": str(root), "features": {STORE: True}})},
+    )
+    for asks, path in (((), str(root)), ((Ask("options", {"features": {"cdi": False}}),), None)):
+        plan = plan_of(state, *asks, path=path)
+        assert (plan.file_settings, plan.owners["data-root"]) == (keys, state.owners["data-root"])
+
+
+@pytest.mark.parametrize("path", [True, False])
+def test_whoever_changes_over_is_not_held_by_what_a_move_has_pinned(on_root, root, path):
+    keys = {"data-root": str(root), "storage-driver": "overlay2"}
+    (root / ".drydock-root-1").touch()
+    state = dataclasses.replace(
+        on_root(),
+        **{"marker": ".drydock-root-1", "daemon_json": keys, "daemon_json_text": json.dumps(keys), "engine_version": "28.5.2"},
+        owners={"data-root": Ask("data-root", keys)},
+    )
+    plan = plan_of(state, Ask("options", {"features": {STORE: True}}), path=str(root) if path else None)
+    assert plan.file_settings == {"data-root": str(root), "features": {STORE: True}}
+    assert (plan.effect, plan.hides) == ("restart", (("image store", "containerd's"),))
+    same = plan_of(state, Ask("options", {"features": {STORE: False}}), path=str(root) if path else None)
+    assert same.file_settings == {**keys, "features": {STORE: False}}
+
+
 @pytest.mark.parametrize("pinned", [True, False])
 def test_a_pinned_driver_stays(on_root, root, pinned):
     """And a run that finds the data where they should be pins none: that would be a change of nothing."""
@@ -604,8 +657,8 @@ def test_the_link_that_a_move_has_left_is_no_place_to_move_to(moved, root):
 
 def without_surroundings(plan):
     """The part of a plan that the journal keeps in its own form."""
-    assert set(plan.surroundings) == {"seen", "swarm_manager", "lines", "config_file"}
-    return dataclasses.replace(plan, lines={}, config_file="")
+    assert set(plan.surroundings) == {"seen", "swarm_manager", "lines", "config_file", "stores"}
+    return dataclasses.replace(plan, lines={}, config_file="", stores={})
 
 
 def test_a_plan_comes_back_from_the_journal(on_root, root):

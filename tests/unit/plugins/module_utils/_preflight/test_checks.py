@@ -248,6 +248,45 @@ def test_data_are_not_hidden(make_state, check, settings, hides):
         assert ids(check(make_state(inventory=Inventory({}, images, (), {}), engine_version="28.5.2"), Ask("options", settings))) == found
 
 
+def test_another_image_store_is_told_with_what_comes_back_and_what_has_to_be_pulled(make_state, check):
+    images = {"sha256:1": ("lab:app", "lab:same"), "sha256:2": ()}
+    state = make_state(inventory=Inventory({}, images, (), {}), engine_version="28.5.2")
+    (finding,) = check(state, Ask("options", {"features": {"containerd-snapshotter": True}}))
+    assert finding.sentence == "A start with containerd's image store would hide the images and containers that this host has."
+    assert "They come back with features.containerd-snapshotter: false. The other store needs its own: pull or load lab:app, lab:same there" in finding.hint
+
+
+FAULTY_STORES = [
+    ("28.5.2", {"storage-driver": "overlay2", "features": {"containerd-snapshotter": True}}, "storage-driver overlay2 is none of containerd's store"),
+    ("28.5.2", {"storage-driver": "overlayfs"}, "storage-driver overlayfs is one of containerd's store only"),
+    ("29.7.2", {"userns-remap": "default", "features": {"containerd-snapshotter": True}}, "is no more possible with userns-remap"),
+]
+
+
+@pytest.mark.parametrize(("version", "settings", "words"), FAULTY_STORES, ids=str)
+def test_a_store_with_which_nothing_runs_is_refused_on_an_empty_host_too(make_state, check, version, settings, words):
+    (finding,) = check(make_state(engine_version=version), Ask("options", settings))
+    assert (finding.id, finding.severity) == ("image-store", ERROR)
+    assert words in finding.sentence
+
+
+HIDING_IN_CONTAINERD = [
+    ({"containerd-namespace": "other"}, {}, True),
+    ({"containerd-namespace": "moby"}, {}, False),
+    ({"features": {"embedded-containerd": True}}, {}, True),
+    ({"containerd-namespace": "other"}, {"DriverStatus": []}, False),
+]
+
+
+@pytest.mark.parametrize(("settings", "info", "hides"), HIDING_IN_CONTAINERD, ids=str)
+def test_another_namespace_hides_what_is_in_containerds_store(make_state, check, settings, info, hides):
+    there = {"DockerRootDir": "/var/lib/docker", "Driver": "overlayfs", "DriverStatus": [["driver-type", "io.containerd.snapshotter.v1"]], **info}
+    used = frozenset({"overlay2"}) if info else frozenset()
+    state = make_state(info={**there, **({"Driver": "overlay2"} if info else {})}, engine_version="29.7.2", used_drivers=used)
+    state = dataclasses.replace(state, inventory=Inventory({}, {"sha256:1": ()}, (), {}))
+    assert ids(check(state, Ask("options", settings))) == ([("hides-data", ERROR)] if hides else [])
+
+
 def test_hidden_data_may_be_wanted_but_not_beside_a_move(make_state, check):
     state = make_state(inventory=Inventory({}, {"sha256:1": ()}, (), {}))
     ask = Ask("options", {"userns-remap": "default"})
@@ -555,7 +594,7 @@ def test_a_process_with_open_files_in_the_old_root_is_told(on_root, root, check)
 def test_images_that_containerd_keeps_elsewhere_are_told_with_their_size(on_root, root, check, containerd):
     pathlib.Path(containerd.root, "layer").write_bytes(bytes(3 << 20))
     info = {"Driver": "overlayfs", "DriverStatus": [["driver-type", "io.containerd.snapshotter.v1"]]}
-    findings = check(on_root(info=info, containerd=containerd), path=root.target)
+    findings = check(on_root(info=info, containerd=containerd, engine_version="29.7.2"), path=root.target)
     assert ids(findings) == [("containerd-stays", WARNING)]
     assert findings[0].sentence.startswith("3.0 MiB stay behind in ")
 

@@ -592,6 +592,7 @@ def test_an_image_of_containerd_is_missed_unless_the_daemon_says_that_it_was_rem
     """The disk does not show it."""
     for said in (False, True):
         it = world("a restart")
+        it.plan = dataclasses.replace(it.plan, stores={})
         info = it.machine.info
         it.machine.info = functools.partial(lambda info: {**info(), "DriverStatus": [["driver-type", "io.containerd.snapshotter.v1"]]}, info)
         it.machine.loses_image = True
@@ -1379,3 +1380,12 @@ def test_a_recovery_that_fails_is_not_tried_again(world, monkeypatch):
     assert (it.machine.up, it.machine.is_open()) == (True, True)
     assert recover(it.machine) is None
     assert not it.machine.service_is_held()
+
+
+def test_another_image_store_than_the_one_that_was_planned_is_undone(world):
+    """It has other images and containers, if any."""
+    it = world("a restart")
+    info = it.machine.info
+    it.machine.info = lambda: {**info(), **({"DriverStatus": [["driver-type", "io.containerd.snapshotter.v1"]]} if it.machine.in_force.get("mtu") else {})}
+    with pytest.raises(DrydockError, match="The daemon uses containerd's image store, not Docker's own"):
+        it.run()

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# SPDX-FileCopyrightText: drydock.dockerd contributors
+
+"""Which image store a daemon uses: never another one than the one in force or the one that was asked for, also after a boot."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import typing as t
+
+from running import Play, assert_all_is_there, boot, run_playbook, snapshot
+
+CONTAINERDS: dict[str, t.Any] = {"features": {"containerd-snapshotter": True}}
+DOCKERS: dict[str, t.Any] = {"features": {"containerd-snapshotter": False}}
+
+
+def ask(host: t.Any, settings: dict[str, t.Any], allow: bool = False, **variables: t.Any) -> Play:
+    return run_playbook(host, "site", {"docker_options_settings": settings, "docker_options_allow_hidden_data": allow, **variables})
+
+
+def store(host: t.Any) -> str:
+    """The store in force, with its driver."""
+    info = json.loads(host.check_output("docker info --format json"))
+    kind = "containerd" if "io.containerd.snapshotter" in json.dumps(info["DriverStatus"]) else "docker"
+    return f"{kind} {info['Driver']}"
+
+
+def boot_anew(host: t.Any) -> None:
+    subprocess.run(["docker", "kill", host.ansible.get_variables()["ansible_host"]], check=True, stdout=subprocess.DEVNULL)
+    boot(host)
+
+
+def test_a_misspelt_feature_is_refused(host: t.Any, before: dict[str, t.Any]) -> None:
+    play = ask(host, {"features": {"containerd-snapshoter": True}})
+    assert (play.failed, play.changed) == (True, 0)
+    assert "Did you mean containerd-snapshotter?" in play.message
+    assert_all_is_there(snapshot(host), before)
+
+
+def test_another_store_is_refused_with_what_has_to_be_pulled_again(host: t.Any, before: dict[str, t.Any]) -> None:
+    play = ask(host, CONTAINERDS)
+    assert (play.failed, play.changed) == (True, 0)
+    assert "would hide the images and containers that this host has" in play.message
+    assert "lab:app" in play.message
+    assert_all_is_there(snapshot(host), before)
+
+
+def test_it_is_done_where_it_is_wanted_and_comes_back(host: t.Any, before: dict[str, t.Any]) -> None:
+    play = ask(host, CONTAINERDS, allow=True)
+    assert (play.failed, play.changed) == (False, 1), play.message
+    assert (store(host), host.check_output("docker images --quiet")) == ("containerd overlayfs", "")
+    assert ask(host, CONTAINERDS).changed == 0
+    boot_anew(host)
+    assert store(host) == "containerd overlayfs"
+    play = ask(host, DOCKERS, allow=True)
+    assert (play.failed, play.changed) == (False, 1), play.message
+    boot_anew(host)
+    assert store(host) == "docker overlay2"
+    now = snapshot(host)
+    assert {name: one["id"] for name, one in now["containers"].items()} == {name: one["id"] for name, one in before["containers"].items()}
+    assert now["images"] == before["images"]
