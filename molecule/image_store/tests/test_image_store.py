@@ -9,7 +9,8 @@ import json
 import subprocess
 import typing as t
 
-from running import Play, assert_all_is_there, boot, run_playbook, snapshot
+import pytest
+from running import Play, assert_all_is_there, boot, run_module, run_playbook, snapshot
 
 CONTAINERDS: dict[str, t.Any] = {"features": {"containerd-snapshotter": True}}
 DOCKERS: dict[str, t.Any] = {"features": {"containerd-snapshotter": False}}
@@ -60,3 +61,26 @@ def test_it_is_done_where_it_is_wanted_and_comes_back(host: t.Any, before: dict[
     now = snapshot(host)
     assert {name: one["id"] for name, one in now["containers"].items()} == {name: one["id"] for name, one in before["containers"].items()}
     assert now["images"] == before["images"]
+
+
+@pytest.mark.parametrize("settings", [{"userns-remap": "lab"}, pytest.param({"containerd-namespace": "ours"}, marks=pytest.mark.extra)], ids=str)
+def test_what_runs_in_another_namespace_is_dockers_own(host: t.Any, settings: dict[str, t.Any]) -> None:
+    """With mapped users containerd's namespace is moby-UID.GID."""
+    host.check_output("id -u lab || useradd lab")
+    play = ask(host, {**CONTAINERDS, **settings}, allow=True)
+    assert not play.failed, play.message
+    namespace = host.check_output("docker info --format '{{.Containerd.Namespaces.Containers}}'")
+    assert namespace == ("ours" if "containerd-namespace" in settings else "moby-100000.100000")
+    host.check_output(
+        "tar -C /bin -c busybox | docker import - lab:busy && docker run --detach --stop-timeout 1 --name busy --restart always lab:busy /busybox sleep 1000"
+    )
+    tasks = host.check_output("ctr --namespace %s task ls --quiet", namespace)
+    assert tasks
+    result = run_module(host, "path=/mnt/data/docker containerd_path=/mnt/data/containerd")
+    assert not result["failed"], result["msg"]
+    assert host.check_output("docker ps --format '{{.Names}}'") == "busy"
+    boot_anew(host)
+    assert (store(host), host.check_output("docker ps --format '{{.Names}}'")) == ("containerd overlayfs", "busy")
+    result = run_module(host, "state=restored require_persistent_mount=false")
+    assert not result["failed"], result["msg"]
+    host.check_output("docker rm --force busy && docker rmi lab:busy")

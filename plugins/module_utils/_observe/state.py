@@ -294,7 +294,7 @@ def observe(host: Host) -> State:
     other_sockets = service.other_sockets()
     listens = socket_unit.values("Socket", "ListenStream", socket_unit.ours) if socket_unit else []
     listens += [one for many in other_sockets.values() for one in many]
-    containerd = observe_containerd(host, service, _names_in(names, CONTAINERD))
+    containerd = observe_containerd(host, service, _names_in(names, CONTAINERD), in_force)
     return State(
         engine_version=version,
         pid=pid,

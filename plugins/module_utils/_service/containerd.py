@@ -25,8 +25,8 @@ from .unit import Unit
 CONTAINERD_OWNER = "containerd"
 DEFAULT_ROOT = "/var/lib/containerd"
 _DEFAULT_CONFIG = "/etc/containerd/config.toml"
-# Docker's own containers, and its plugins.
-_DOCKERS_NAMESPACES = ("moby", "plugins.moby")
+# Where Docker has its containers, and its plugins, unless these keys name another one.
+_DOCKERS_NAMESPACES = {"containerd-namespace": "moby", "containerd-plugins-namespace": "plugins.moby"}
 # What it makes below its root at its first start.
 CONTAINERD_DATABASE = "io.containerd.metadata.v1.bolt/meta.db"
 
@@ -51,13 +51,17 @@ class Containerd:
         return str(without_root(self.unit.command))
 
 
-def observe_containerd(host: Host, service: Service, our_names: t.Container[str]) -> Containerd | None:
-    """Observe it; None where it is no unit of its own: dockerd then runs one with its data below the data root."""
+def observe_containerd(host: Host, service: Service, our_names: t.Container[str], settings: t.Mapping[str, t.Any]) -> Containerd | None:
+    """Observe it; None where it is no unit of its own: dockerd then runs one with its data below the data root.
+
+    :param settings: dockerd's flags and daemon.json together.
+    """
     unit = service.read_if_there(CONTAINERD, our_names)
     if unit is None:
         return None
     pid = service.main_pid(CONTAINERD)
-    return Containerd(unit, pid, containerd_root(host, command_line(pid) if pid else unit.effective(unit.ours)), tasks_of_others(_command_lines()))
+    root = containerd_root(host, command_line(pid) if pid else unit.effective(unit.ours))
+    return Containerd(unit, pid, root, tasks_of_others(_command_lines(), settings))
 
 
 def containerd_root(host: Host, command: t.Sequence[str]) -> str:
@@ -104,15 +108,31 @@ def _located(command: t.Sequence[str], names: tuple[str, ...]) -> t.Iterator[tup
             yield at, (word,) if equals else tuple(command[at : at + 2])
 
 
-def tasks_of_others(command_lines: t.Iterable[t.Sequence[str]]) -> dict[str, int]:
-    """Running tasks by namespace, Docker's left out: each has a shim that was started with its namespace. Pure."""
+def tasks_of_others(command_lines: t.Iterable[t.Sequence[str]], settings: t.Mapping[str, t.Any]) -> dict[str, int]:
+    """Running tasks by namespace, Docker's left out. Pure.
+
+    :param settings: dockerd's flags and daemon.json together.
+    """
     found: dict[str, int] = {}
-    for words in command_lines:
-        if "containerd-shim" in os.path.basename(words[0]) and "-namespace" in words[:-1]:
-            namespace = words[words.index("-namespace") + 1]
-            if namespace not in _DOCKERS_NAMESPACES:
-                found[namespace] = found.get(namespace, 0) + 1
+    for namespace in map(namespace_of_shim, command_lines):
+        if namespace and not is_dockers(namespace, settings):
+            found[namespace] = found.get(namespace, 0) + 1
     return found
+
+
+def namespace_of_shim(command: t.Sequence[str]) -> str:
+    """The namespace of a running task, with which its shim was started; empty where the command is no shim's. Pure."""
+    if not command or "containerd-shim" not in os.path.basename(command[0]) or "-namespace" not in command[:-1]:
+        return ""
+    return command[command.index("-namespace") + 1]
+
+
+def is_dockers(namespace: str, settings: t.Mapping[str, t.Any]) -> bool:
+    """Whether a namespace of containerd's is Docker's; with mapped users -UID.GID is added to its name. Pure.
+
+    :param settings: dockerd's flags and daemon.json together.
+    """
+    return re.sub(r"-\d+\.\d+$", "", namespace) in {settings.get(key) or usual for key, usual in _DOCKERS_NAMESPACES.items()}
 
 
 def _command_lines() -> t.Iterator[list[str]]:
@@ -128,6 +148,8 @@ __all__ = (
     "DEFAULT_ROOT",
     "Containerd",
     "containerd_root",
+    "is_dockers",
+    "namespace_of_shim",
     "observe_containerd",
     "root_flag",
     "tasks_of_others",

@@ -24,6 +24,7 @@ from ..._observe import records
 from ..._observe.state import DEFAULT_DATA_ROOT
 from ..._plan.order import DISCARD, FINISH, RENAME, TAKE_BACK
 from ..._plan.plan import DATA_ROOT, Move
+from ..._service.containerd import is_dockers, namespace_of_shim
 from ..outcome import Moved
 from ..surroundings import foreign_mounts, mounts, nobody_writes
 from .base import Context, Step
@@ -211,7 +212,7 @@ def nothing_left_alive(context: Context, move: Move) -> None:
     :raises DrydockError: a container did, or somebody else has mounted something there or writes to a file.
     """
     looks = 0
-    while shims := _busy_shims():
+    while shims := _busy_shims(context.plan.before.settings):
         if looks == _DYING_LOOKS:
             raise DrydockError(
                 "containers-alive",
@@ -226,14 +227,14 @@ def nothing_left_alive(context: Context, move: Move) -> None:
     nobody_writes(move)
 
 
-def _busy_shims() -> list[str]:
+def _busy_shims(settings: t.Mapping[str, t.Any]) -> list[str]:
     """Those of Docker's shims, by process id, whose container has a process: each is the shim's child, because it adopts orphans.
 
     A shim alone has nothing that could write. An engine now and then fails to remove the task of a container that has ended
     ("cannot delete running task", seen with 20.10.24), forgets the shim, and tidies up at its next start.
     """
     pids = processes()
-    shims = {pid for pid in pids if _is_shim(pid)}
+    shims = {pid for pid in pids if _is_shim(pid, settings)}
     parents: set[str] = set()
     for pid in pids if shims else ():
         with contextlib.suppress(OSError):
@@ -241,9 +242,8 @@ def _busy_shims() -> list[str]:
     return sorted(shims & parents, key=int)
 
 
-def _is_shim(pid: str) -> bool:
-    words = command_line(pid)
-    return bool(words) and "containerd-shim" in words[0] and "moby" in words
+def _is_shim(pid: str, settings: t.Mapping[str, t.Any]) -> bool:
+    return is_dockers(namespace_of_shim(command_line(pid)), settings)
 
 
 __all__ = ("Discard", "Finish", "Rename", "TakeBack", "lead_to_new_roots", "mark", "names_of_kept", "nothing_left_alive", "rename", "rewrite_paths")

@@ -14,6 +14,7 @@ from ansible_collections.drydock.dockerd.plugins.module_utils._service.command i
 from ansible_collections.drydock.dockerd.plugins.module_utils._service.containerd import (
     DEFAULT_ROOT,
     containerd_root,
+    is_dockers,
     observe_containerd,
     root_flag,
     tasks_of_others,
@@ -83,11 +84,30 @@ def test_tasks_of_others_are_told_by_their_shims():
         ["containerd-shim", "-namespace", "default", "-workdir", "/x"],
         ["grep", "-namespace", "nobody"],
     ]
-    assert tasks_of_others(lines) == {"k8s.io": 2, "default": 1}
+    assert tasks_of_others(lines, {}) == {"k8s.io": 2, "default": 1}
+
+
+NAMESPACES = [
+    ("moby", {}, True),
+    ("moby-100000.100000", {}, True),
+    ("plugins.moby-100000.100000", {}, True),
+    ("ours", {"containerd-namespace": "ours"}, True),
+    ("ours-1.2", {"containerd-namespace": "ours"}, True),
+    ("moby", {"containerd-namespace": "ours"}, False),
+    ("plugins.ours", {"containerd-plugins-namespace": "plugins.ours"}, True),
+    ("moby-other", {}, False),
+    ("k8s.io", {}, False),
+    ("", {}, False),
+]
+
+
+@pytest.mark.parametrize(("namespace", "settings", "dockers"), NAMESPACES, ids=str)
+def test_dockers_namespaces(namespace, settings, dockers):
+    assert is_dockers(namespace, settings) is dockers
 
 
 def test_a_host_whose_dockerd_runs_containerd_itself_has_none(host):
-    assert observe_containerd(host, Systemd(host), ()) is None
+    assert observe_containerd(host, Systemd(host), (), {}) is None
 
 
 def test_a_containerd_that_is_down_is_on_the_root_of_its_unit(host):
@@ -96,6 +116,6 @@ def test_a_containerd_that_is_down_is_on_the_root_of_its_unit(host):
     (vendor / "containerd.service").write_text("[Service]\nExecStart=/usr/bin/containerd --root /vendor\n")
     (vendor / "containerd.service.d" / "zz.conf").write_text("[Service]\nExecStart=\nExecStart=/usr/bin/containerd --root /ours\n")
     host.execute.answers["systemctl show containerd.service"] = (0, "ActiveState=inactive\nMainPID=0\n")
-    there = observe_containerd(host, Systemd(host), {"zz.conf"})
+    there = observe_containerd(host, Systemd(host), {"zz.conf"}, {})
     assert (there.root, there.pid, there.command) == ("/ours", 0, "/usr/bin/containerd")
     assert list(there.unit.ours) == ["zz.conf"]

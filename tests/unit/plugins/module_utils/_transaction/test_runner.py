@@ -1190,7 +1190,7 @@ def test_an_engine_whose_packages_are_gone_stays(world):
 def first(host, memory, make_state, monkeypatch):
     """Make a machine whose engine has just been installed, with a plan for it; each call makes a new one."""
     numbers = itertools.count()
-    monkeypatch.setattr(roots, "_busy_shims", list)
+    monkeypatch.setattr(roots, "_busy_shims", lambda _settings: [])
 
     def make():
         top = memory / f"first{next(numbers)}"
@@ -1315,7 +1315,7 @@ def test_the_certificates_that_the_daemon_has_read_are_noted(world, monkeypatch)
 
 def test_containers_that_outlived_the_daemon_stop_the_copy(world, monkeypatch):
     it = world("a move")
-    monkeypatch.setattr(roots, "_busy_shims", lambda: ["4711"])
+    monkeypatch.setattr(roots, "_busy_shims", lambda _settings: ["4711"])
     with pytest.raises(DrydockError, match=r"Failed at 'final copy': 1 containers outlived the daemon's stop .containerd-shim 4711"):
         it.run()
     it.assert_whole(new=False)
@@ -1324,20 +1324,21 @@ def test_containers_that_outlived_the_daemon_stop_the_copy(world, monkeypatch):
 def test_containers_that_are_just_dying_are_waited_for(world, monkeypatch):
     looks = iter([["4711", "4712"], ["4711"], []])
     it = world("a move")
-    monkeypatch.setattr(roots, "_busy_shims", lambda: next(looks))
+    monkeypatch.setattr(roots, "_busy_shims", lambda _settings: next(looks))
     it.run()
     it.assert_whole(new=True)
     assert next(looks, None) is None
 
 
 @pytest.mark.runs_commands
+@pytest.mark.parametrize("namespace", ["moby", "moby-100000.100000", "ours"])
 @pytest.mark.parametrize("busy", [True, False])
-def test_a_shim_counts_while_its_container_has_a_process(busy):
+def test_a_shim_counts_while_its_container_has_a_process(busy, namespace):
     script = f"{'sleep 60 &' if busy else ''} echo ready; read word"
-    with subprocess.Popen(["containerd-shim-runc-v2", "-c", script, "-namespace", "moby"], executable="/bin/sh", stdin=-1, stdout=-1) as shim:
+    with subprocess.Popen(["containerd-shim-runc-v2", "-c", script, "-namespace", namespace], executable="/bin/sh", stdin=-1, stdout=-1) as shim:
         assert shim.stdout.readline() == b"ready\n"
         try:
-            assert (str(shim.pid) in roots._busy_shims()) is busy
+            assert (str(shim.pid) in roots._busy_shims({"containerd-namespace": namespace.partition("-")[0]})) is busy
         finally:
             subprocess.run(["pkill", "--parent", str(shim.pid)], check=False)
             shim.kill()
@@ -1356,7 +1357,7 @@ def test_mounts_that_the_daemon_left_are_taken_away_the_deepest_first(world):
 
 @pytest.mark.parametrize("pid", [str(os.getpid()), "999999999", "self"])
 def test_other_processes_are_no_shims(pid):
-    assert not roots._is_shim(pid)
+    assert not roots._is_shim(pid, {})
 
 
 def test_an_address_is_proved_by_a_connection():

@@ -430,6 +430,6 @@ def make_world(patch, top, make_state, change, **options):
         patch.setattr(module, "command_line", lambda pid: ["containerd", "--root", made.machine.images])
     patch.setattr(os, "fsync", lambda fd: made.machine.moment())
     # Processes of the machine that runs the tests are nobody's business, and there are many.
-    patch.setattr(roots, "_busy_shims", list)
+    patch.setattr(roots, "_busy_shims", lambda _settings: [])
     patch.setattr(surroundings, "processes", list)
     return made
