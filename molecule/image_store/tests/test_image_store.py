@@ -63,6 +63,19 @@ def test_it_is_done_where_it_is_wanted_and_comes_back(host: t.Any, before: dict[
     assert now["images"] == before["images"]
 
 
+def test_a_driver_that_did_not_come_up_leaves_nothing_behind(host: t.Any, before: dict[str, t.Any]) -> None:
+    """From 29 on its directory alone would be a reason to take it at the next start."""
+    configuration = host.check_output("lab-host configuration --files")
+    # dockerd looks for the plugin behind the driver.
+    play = ask(host, {"storage-driver": "vfs", "authorization-plugins": ["nobody/gate:1"]}, allow=True)
+    assert play.failed
+    assert play.message.startswith("Failed at 'start': dockerd does not start: ")
+    assert "Ended with differences" not in play.message
+    assert not host.file("/var/lib/docker/vfs").exists
+    assert host.check_output("lab-host configuration --files") == configuration
+    assert_all_is_there(snapshot(host), before)
+
+
 @pytest.mark.parametrize("settings", [{"userns-remap": "lab"}, pytest.param({"containerd-namespace": "ours"}, marks=pytest.mark.extra)], ids=str)
 def test_what_runs_in_another_namespace_is_dockers_own(host: t.Any, settings: dict[str, t.Any]) -> None:
     """With mapped users containerd's namespace is moby-UID.GID."""

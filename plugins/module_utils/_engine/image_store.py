@@ -11,6 +11,7 @@ Source: moby's daemon/image_store_choice.go and daemon/graphdriver, from 23.0 to
 from __future__ import annotations
 
 import dataclasses
+import glob
 import os
 import typing as t
 
@@ -116,6 +117,17 @@ def used_drivers(root: str) -> frozenset[str]:
     return frozenset(name for name in DRIVERS if _has_something(os.path.join(root, name)))
 
 
+def driver_directories(root: str) -> list[str]:
+    """The directories of storage drivers below a data root, with mapped users one deeper. (This one looks.)"""
+    places = (glob.escape(root), os.path.join(glob.escape(root), "[0-9]*.[0-9]*"))
+    return sorted(path for place in places for name in DRIVERS for path in glob.glob(os.path.join(place, name)))
+
+
+def has_layers(path: str) -> bool:
+    """Whether the directory of a storage driver has more in it than what a start makes. (This one looks.)"""
+    return any(one.is_dir(follow_symlinks=False) and _has_something(one.path) for one in os.scandir(path))
+
+
 def _has_something(path: str) -> bool:
     try:
         with os.scandir(path) as entries:
@@ -129,6 +141,8 @@ __all__ = (
     "RULES",
     "Rules",
     "Store",
+    "driver_directories",
+    "has_layers",
     "next_store",
     "used_drivers",
 )

@@ -7,11 +7,13 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 import typing as t
 
 from ..._engine import daemon_json, running_set
 from ..._engine.events import EventStream, deeds, running_after, taken
+from ..._engine.image_store import Store, driver_directories, has_layers
 from ..._engine.inventory import take_inventory
 from ..._errors import EngineError
 from ..._host import files
@@ -125,7 +127,10 @@ class Stop(Step):
             # A boot has started it with half of the change. Where somebody has put his own words into the files, he has taken it over.
             context.service.stop()
         if not context.service.main_pid():
-            context.hold(before, self._more(line))
+            more = self._more(line)
+            if not more:
+                self._say_store()
+            context.hold(before, more)
             context.start(before, self.plan.after)
         engine = context.engine(before)
         running = context.running_set(engine)
@@ -138,6 +143,15 @@ class Stop(Step):
         failures += [*closed, *context.service.start_dependents(line.get("dependents") or [])]
         root = f" on {before.data_root}" if self.plan.move else ""
         return " ".join([f"The old configuration was restored, the daemon answers{root}, {back}", *failures])
+
+    def _say_store(self) -> None:
+        """A storage driver that was tried, and has images by now, would be taken for the one of the old configuration, too, where that is silent."""
+        context, path = self.context, self.host.places.daemon_json
+        filled, stores = context.noted("filled"), context.noted("stores") or {}
+        settings = daemon_json.flat(daemon_json.parse(files.read(path), path))
+        if filled and stores.get("before") == Store(True).name and daemon_json.SNAPSHOTTER not in settings:
+            files.write(path, daemon_json.render(daemon_json.folded({**settings, daemon_json.SNAPSHOTTER: True})))
+            context.differences.append(f"{path} has {daemon_json.SNAPSHOTTER}, because somebody has filled {', '.join(filled)}, which would be used else")
 
     def _more(self, line: dict[str, t.Any]) -> tuple[str, ...]:
         """Where somebody has changed daemon.json since the stop, the old command starts with what that said: with his, nobody knows whether it would
@@ -168,6 +182,9 @@ class Start(Step):
 
     name = START
 
+    def facts(self) -> dict[str, t.Any]:
+        return {"drivers": driver_directories(self.plan.after.data_root)}
+
     def apply(self) -> None:
         before_start(self.context)
         began = self.host.now()
@@ -189,7 +206,17 @@ class Start(Step):
         if done:
             # Neither thrown away nor forgotten: what ran there, and a copy that has more than the old root.
             context.journal.note("deeds", self.name, deeds=done, also_ran=running)
+        self._forget_drivers(line.get("drivers"))
         return ""
+
+    def _forget_drivers(self, there: list[str] | None) -> None:
+        """An engine from 29 on takes a storage driver that was tried once: the directories that this start has made go, unless somebody has filled them."""
+        made = set(driver_directories(self.plan.after.data_root)) - set(there) if there is not None else set()
+        filled = {path for path in made if has_layers(path)}
+        for path in made - filled:
+            shutil.rmtree(path)
+        if filled:
+            self.context.journal.note("filled", self.name, filled=sorted(filled))
 
     def _watch(self) -> tuple[EventStream | None, list[str]]:
         """What others did on the new side since its start and do until its end, and what runs there."""

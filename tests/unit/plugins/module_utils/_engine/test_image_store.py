@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.drydock.dockerd.plugins.module_utils._engine.image_store import next_store, used_drivers
+from ansible_collections.drydock.dockerd.plugins.module_utils._engine.image_store import driver_directories, has_layers, next_store, used_drivers
 
 OLD, WITH_SWITCH, FIRST, NEW = (20, 10, 24), (28, 5, 2), (29, 0, 4), (29, 7, 2)
 DOCKERS, CONTAINERDS = "Docker's own", "containerd's"
@@ -79,3 +79,12 @@ def test_a_directory_counts_with_something_in_it(tmp_path):
     (tmp_path / "zfs").touch()
     assert used_drivers(str(tmp_path)) == {"overlay2"}
     assert used_drivers(str(tmp_path / "nowhere")) == set()
+
+
+def test_what_a_start_makes_of_a_driver_has_no_layers(tmp_path):
+    for path in ("overlay2/l", "100000.100000/vfs", "7.8/overlay2/layer/diff", "containers/vfs"):
+        (tmp_path / path).mkdir(parents=True)
+    (tmp_path / "100000.100000/vfs/backingFsBlockDev").touch()
+    found = driver_directories(str(tmp_path))
+    assert found == [str(tmp_path / one) for one in ("100000.100000/vfs", "7.8/overlay2", "overlay2")]
+    assert [has_layers(one) for one in found] == [False, True, False]

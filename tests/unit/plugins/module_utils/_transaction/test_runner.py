@@ -1390,3 +1390,27 @@ def test_another_image_store_than_the_one_that_was_planned_is_undone(world):
     it.machine.info = lambda: {**info(), **({"DriverStatus": [["driver-type", "io.containerd.snapshotter.v1"]]} if it.machine.in_force.get("mtu") else {})}
     with pytest.raises(DrydockError, match="The daemon uses containerd's image store, not Docker's own"):
         it.run()
+
+
+@pytest.mark.parametrize("filled", [False, True])
+def test_a_storage_driver_that_was_tried_is_not_taken_for_the_old_one(world, filled):
+    """An engine from 29 on takes it at its next start, where the old file is silent."""
+    it = world("a restart")
+    tried = pathlib.Path(it.root, "overlay2")
+    assert not tried.exists()
+
+    def tries():
+        if "mtu" in it.machine.read_file():
+            (tried / "l").mkdir(parents=True)
+            (tried / ("1/diff" if filled else "l")).mkdir(parents=True, exist_ok=True)
+
+    info = it.machine.info
+    it.plan = dataclasses.replace(it.plan, stores={"before": "containerd's", "after": "Docker's own"})
+    it.machine.info = lambda: {**info(), **({} if "mtu" in it.machine.in_force else {"DriverStatus": [["driver-type", "io.containerd.snapshotter.v1"]]})}
+    it.machine.before_start, it.machine.loses_image = tries, True
+    with pytest.raises(DrydockError) as told:
+        it.run()
+    assert tried.exists() is filled
+    said = it.machine.read_file().get("features")
+    assert said == ({"containerd-snapshotter": True} if filled else None)
+    assert ("has features.containerd-snapshotter, because somebody has filled" in told.value.sentence) is filled
