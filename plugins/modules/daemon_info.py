@@ -107,6 +107,12 @@ dockerd:
         - C(holds) has V(data-root) or V(containerd), or both, or none.
       type: list
       elements: dict
+    out_of_sight:
+      description:
+        - How many C(containers) and C(images) the data root holds that the daemon does not list, because it has another storage driver, image store
+          or mapping of users than they were made with. Null when the daemon is down.
+        - Images of containerd's store are not counted while Docker's own is in use.
+      type: dict
     image_store:
       description: Who keeps images and layers, V(containerd) in its root or V(docker) below the data root; empty when the daemon is down.
       type: str

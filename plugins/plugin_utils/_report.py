@@ -128,7 +128,7 @@ def summarize(hosts: t.Sequence[Tree]) -> Tree:
     counts = {level: sum(one["level"] == level for one in hosts) for level in (ACT, WATCH, FINE)}
     about = {
         topic: sum(any(reason["about"] == topic for reason in one["reasons"]) for one in hosts)
-        for topic in ("host", "interrupted", "listen", "certificate", "disk", "restart", "drift", "containers")
+        for topic in ("host", "interrupted", "listen", "certificate", "disk", "restart", "drift", "containers", "hidden")
     }
     return {"hosts": len(hosts), **counts, "about": about, "sentence": _sentence(len(hosts), counts)}
 
@@ -164,6 +164,7 @@ def describe(name: str, look: Tree, asked: Tree) -> Tree:
         "pending": pending(docker),
         "drift": drift(docker),
         "down": docker["down"],
+        "out_of_sight": docker["out_of_sight"],
         "cis": cis(docker),
         "containers": containers(docker),
         "move": last_move(docker),
@@ -343,7 +344,7 @@ def _worth_telling(phases: t.Sequence[Tree]) -> list[Tree]:
 def gain(host: Tree) -> Tree | None:
     """What a move of the data root to the best of the other disks would bring; None where there is no such move."""
     root = host["data_root"]
-    home = next((one for one in host["disks"] if one["point"] == root["point"]), None)
+    home = next((one for one in host["disks"] if "data-root" in one["holds"]), None)
     if home is None or not root["bytes"] or pathlib.PurePosixPath(home["point"]).is_relative_to(root["path"]):
         return None
     # It was moved here, and there is room.
@@ -400,9 +401,17 @@ def _reasons(host: Tree) -> t.Iterator[Tree]:
         yield _reason(WATCH, "drift", f"Not as the last run left it: {_some(host['drift'])}.")
     for one in host["down"]:
         yield _reason(ACT, "containers", f"Container {one['name']} is down since a change: {one['why']}")
+    yield from _about_hidden(host["out_of_sight"] or {})
     for one in host["containers"]["troubled"]:
         level, text = _TROUBLE[one["trouble"]]
         yield _reason(level, "containers", text.format(**one))
+
+
+def _about_hidden(hidden: t.Mapping[str, int]) -> t.Iterator[Tree]:
+    counts = [f"{count} {what if count != 1 else what[:-1]}" for what, count in sorted(hidden.items()) if count]
+    if counts:
+        text = f"{' and '.join(counts)} of another image store, storage driver or mapping of users lie in the data root, which the daemon does not show."
+        yield _reason(WATCH, "hidden", text)
 
 
 def _some(changes: t.Sequence[str], most: int = 3) -> str:

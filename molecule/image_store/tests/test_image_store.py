@@ -47,11 +47,27 @@ def test_another_store_is_refused_with_what_has_to_be_pulled_again(host: t.Any, 
     assert_all_is_there(snapshot(host), before)
 
 
+def test_what_somebody_has_written_and_dockerd_has_read_again_is_pending(host: t.Any, before: dict[str, t.Any]) -> None:
+    host.check_output("printf %s >/etc/docker/daemon.json", json.dumps(CONTAINERDS))
+    host.check_output("systemctl reload docker")
+    told = run_module(host, "", module="daemon_info")
+    assert "features.containerd-snapshotter: false -> true" in told["dockerd"]["pending"]
+    play = ask(host, {"log-driver": "local"})
+    assert (play.failed, play.changed) == (True, 0)
+    assert "Key 'features.containerd-snapshotter' is false in the running daemon and true in /etc/docker/daemon.json" in play.message
+    refused = run_module(host, "state=restarted", module="daemon_state")
+    assert "A start with containerd's image store would hide the images and containers that this host has." in refused["msg"]
+    host.check_output("rm /etc/docker/daemon.json && systemctl reload docker")
+    assert_all_is_there(snapshot(host), before)
+
+
 def test_it_is_done_where_it_is_wanted_and_comes_back(host: t.Any, before: dict[str, t.Any]) -> None:
     play = ask(host, CONTAINERDS, allow=True)
     assert (play.failed, play.changed) == (False, 1), play.message
     assert (store(host), host.check_output("docker images --quiet")) == ("containerd overlayfs", "")
     assert ask(host, CONTAINERDS).changed == 0
+    hidden = run_module(host, "", module="daemon_info")["dockerd"]["out_of_sight"]
+    assert (hidden["containers"], hidden["images"]) == (len(before["containers"]), len(set(before["images"].values())))
     boot_anew(host)
     assert store(host) == "containerd overlayfs"
     play = ask(host, DOCKERS, allow=True)
@@ -66,8 +82,8 @@ def test_it_is_done_where_it_is_wanted_and_comes_back(host: t.Any, before: dict[
 def test_a_driver_that_did_not_come_up_leaves_nothing_behind(host: t.Any, before: dict[str, t.Any]) -> None:
     """From 29 on its directory alone would be a reason to take it at the next start."""
     configuration = host.check_output("lab-host configuration --files")
-    # dockerd looks for the plugin behind the driver.
-    play = ask(host, {"storage-driver": "vfs", "authorization-plugins": ["nobody/gate:1"]}, allow=True)
+    # dockerd looks for the bridge behind the driver.
+    play = ask(host, {"storage-driver": "vfs", "bridge": "nowhere0"}, allow=True)
     assert play.failed
     assert play.message.startswith("Failed at 'start': dockerd does not start: ")
     assert "Ended with differences" not in play.message
@@ -76,7 +92,8 @@ def test_a_driver_that_did_not_come_up_leaves_nothing_behind(host: t.Any, before
     assert_all_is_there(snapshot(host), before)
 
 
-@pytest.mark.parametrize("settings", [{"userns-remap": "lab"}, pytest.param({"containerd-namespace": "ours"}, marks=pytest.mark.extra)], ids=str)
+@pytest.mark.extra
+@pytest.mark.parametrize("settings", [{"userns-remap": "lab"}, {"containerd-namespace": "ours"}], ids=str)
 def test_what_runs_in_another_namespace_is_dockers_own(host: t.Any, settings: dict[str, t.Any]) -> None:
     """With mapped users containerd's namespace is moby-UID.GID."""
     host.check_output("id -u lab || useradd lab")
@@ -97,3 +114,17 @@ def test_what_runs_in_another_namespace_is_dockers_own(host: t.Any, settings: di
     result = run_module(host, "state=restored require_persistent_mount=false")
     assert not result["failed"], result["msg"]
     host.check_output("docker rm --force busy && docker rmi lab:busy")
+
+
+def test_an_empty_host_changes_over_without_a_word_and_whatever_a_move_has_pinned(host: t.Any) -> None:
+    assert not ask(host, DOCKERS, allow=True).failed
+    host.check_output("docker ps --all --quiet | xargs --no-run-if-empty docker rm --force && docker image prune --all --force")
+    result = run_module(host, "path=/mnt/data/empty")
+    assert not result["failed"], result["msg"]
+    assert json.loads(host.file("/etc/docker/daemon.json").content_string)["storage-driver"] == "overlay2"
+    play = ask(host, CONTAINERDS)
+    assert (play.failed, play.changed) == (False, 1), play.message
+    assert store(host) == "containerd overlayfs"
+    assert ask(host, CONTAINERDS).changed == 0
+    boot_anew(host)
+    assert store(host) == "containerd overlayfs"

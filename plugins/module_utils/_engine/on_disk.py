@@ -35,6 +35,24 @@ def is_on_disk(root: str, kind: str, id: str) -> bool | None:
     return any(glob.glob(os.path.join(glob.escape(root), *below, place)) for below in ((), (_REMAPPED,)))
 
 
+def out_of_sight(root: str, info: t.Mapping[str, t.Any], containers: t.Container[str]) -> dict[str, int]:
+    """How many containers and images a data root holds that its daemon does not list: those of another storage driver, image store or mapping of users.
+    Images of a containerd's store that is not in use are not among them.
+
+    :param info: what GET /info says.
+    :param containers: ids of those that the daemon lists.
+    """
+    there = os.path.realpath(str(info["DockerRootDir"]))
+    seen = "" if uses_containerd_store(info) else os.path.join(there, "image", str(info["Driver"]), "")
+    found = {"containers": 0, "images": 0}
+    for below in ((), (_REMAPPED,)):
+        ids = glob.glob(os.path.join(glob.escape(os.path.realpath(root)), *below, _PLACES["container"].format("*")))
+        found["containers"] += sum(os.path.basename(one) not in containers for one in ids)
+        images = glob.glob(os.path.join(glob.escape(os.path.realpath(root)), *below, _PLACES["image"].format("*")))
+        found["images"] += sum(not (seen and one.startswith(seen)) for one in images)
+    return found
+
+
 def uses_containerd_store(info: t.Mapping[str, t.Any]) -> bool:
     """Whether images lie in containerd's store and not below the data root.
 
@@ -71,4 +89,4 @@ def is_containerds_mount(path: str) -> bool:
     return bool(_CONTAINERDS_OWN.match(path))
 
 
-__all__ = ("is_containerds_mount", "is_dockers_mount", "is_on_disk", "is_on_root", "uses_containerd_store")
+__all__ = ("is_containerds_mount", "is_dockers_mount", "is_on_disk", "is_on_root", "out_of_sight", "uses_containerd_store")

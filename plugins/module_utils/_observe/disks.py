@@ -24,8 +24,13 @@ def candidates(mounts: t.Iterable[Mount], in_use: t.Iterable[Mount]) -> list[Mou
     found: dict[str, Mount] = {}
     writable = [one for one in mounts if one.fstype in _LOCAL and "ro" not in one.options]
     for one in (*in_use, *sorted(writable, key=lambda one: len(one.point))):
-        found.setdefault(one.source if one.source.startswith("/") else one.point, one)
+        found.setdefault(_device(one), one)
     return list(found.values())
+
+
+def _device(mount: Mount) -> str:
+    """What tells file systems apart, wherever they are mounted."""
+    return mount.source if mount.source.startswith("/") else mount.point
 
 
 def file_systems(mounts: t.Sequence[Mount], roots: t.Mapping[str, str]) -> list[dict[str, t.Any]]:
@@ -44,7 +49,7 @@ def file_systems(mounts: t.Sequence[Mount], roots: t.Mapping[str, str]) -> list[
                 **{"point": mount.point, "fstype": mount.fstype, "source": mount.source},
                 **{"size_bytes": there.f_blocks * there.f_frsize, "free_bytes": there.f_bavail * there.f_frsize},
                 "used_bytes": (there.f_blocks - there.f_bfree) * there.f_frsize,
-                "holds": sorted(name for name, home in homes.items() if home is mount),
+                "holds": sorted(name for name, home in homes.items() if home and _device(home) == _device(mount)),
             }
         )
     return sorted(found, key=lambda one: str(one["point"]))

@@ -16,6 +16,7 @@ from .._endpoint.attempt import read_certificate
 from .._engine.addresses import addresses_of
 from .._engine.daemon_json import SNAPSHOTTER, flat
 from .._engine.describe import describe_container
+from .._engine.on_disk import out_of_sight
 from .._host.files import inode_of
 from .._host.host import Host
 from .._host.mounts import mount_of
@@ -78,6 +79,7 @@ def look_around(host: Host, state: State, *, measure: bool) -> dict[str, t.Any]:
             for key, path in _certificates_of(state)
         ],
         "file_systems": disks.file_systems(state.mounts, {"data-root": state.data_root, "containerd": images}),
+        "out_of_sight": out_of_sight(state.data_root, state.info, state.inventory.containers) if state.info else None,
         "data_root_bytes": disks.size(host, state.data_root) if measure else None,
         "containerd_root_bytes": disks.size(host, images) if measure else None,
     }

@@ -56,6 +56,7 @@ def look(**changes):
         **{
             "interrupted": None,
             "down": [],
+            "out_of_sight": {"containers": 0, "images": 0},
             "pending": [],
             "rewritten": [],
             "cis": [],
@@ -419,3 +420,12 @@ def test_the_pages_policy_runs_its_own_script_and_nothing_else():
     assert policy.startswith("default-src 'none'; ")
     script = re.search(r"<script>(.*)</script>", text, re.DOTALL)[1]
     assert f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'" in policy
+
+
+@pytest.mark.parametrize(
+    ("hidden", "words"), [({"containers": 2, "images": 1}, "2 containers and 1 image of another"), ({"containers": 0, "images": 3}, "3 images of another")]
+)
+def test_a_host_with_hidden_data_is_worth_a_look(hidden, words):
+    host = of(out_of_sight=hidden)
+    assert (host["level"], [one["about"] for one in host["reasons"]]) == ("watch", ["hidden"])
+    assert host["reasons"][0]["text"].startswith(words)

@@ -41,6 +41,15 @@ def test_a_disk_is_told_with_its_room_and_what_it_holds(tmp_path):
     assert 0 < found[0]["free_bytes"] + found[0]["used_bytes"] <= found[0]["size_bytes"]
 
 
+def test_a_disk_that_is_mounted_twice_holds_what_lies_below_either_point(tmp_path):
+    points = [tmp_path / "docker", tmp_path / "containerd"]
+    for point in points:
+        point.mkdir()
+    mounts = [Mount("/", "overlay", "overlay", WRITABLE), *(Mount(str(point), "ext4", "/dev/sdb1", WRITABLE) for point in points)]
+    (found,) = disks.file_systems(mounts, {"data-root": str(points[0]), "containerd": str(points[1])})
+    assert (found["source"], found["holds"]) == ("/dev/sdb1", ["containerd", "data-root"])
+
+
 @pytest.mark.parametrize(("answer", "size"), [((0, "4096\t/x\n"), 4096), ((1, ""), None), ((124, ""), None)])
 def test_a_tree_is_measured_or_not_known(host, tmp_path, answer, size):
     host.execute.answers["nice -n 19 du"] = answer

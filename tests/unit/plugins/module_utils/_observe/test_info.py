@@ -93,7 +93,7 @@ def test_certificates_are_told_with_what_the_daemon_has_read(host, tmp_path, mak
 
 def test_a_root_is_measured_only_when_that_was_asked_for(host, tmp_path, make_state):
     host.execute.answers["nice -n 19 du"] = (0, "7\t/x\n")
-    state = make_state(info={"DockerRootDir": str(tmp_path)})
+    state = make_state(info={"DockerRootDir": str(tmp_path), "Driver": "overlay2"})
     assert look_around(host, state, measure=True)["data_root_bytes"] == 7
 
 
