@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import typing as t
 
 import pytest
@@ -90,6 +91,24 @@ def test_all_that_files_have_arrives(host: t.Any, kind: str) -> None:
     assert picture(host) == odd == "fixed i\nlog a\nquiet A\nhole d\n1\thole"
     assert not run_module(host, asked)["changed"]
     assert_well(host)
+
+
+def test_a_subvolume_below_the_root_is_refused_and_the_way_out_works(host: t.Any) -> None:
+    """btrfs lists it as a directory, and nothing that stays on one device enters it."""
+    go(host, "btrfs")
+    inner = volume(host) + "/inner"
+    host.check_output(f"btrfs subvolume create {inner} && echo letter >{inner}/letter")
+    asked = f"path={place('ext4')} {ANYWHERE}"
+    for check in (True, False):
+        result = run_module(host, asked, check=check)
+        assert result["failed"]
+        assert f"{inner} is a btrfs subvolume of its own below the old data root: what is in it would not be copied." in result["msg"]
+    way = re.search(r"make a directory of it: (.*)\. \[subvolume-below\]", result["msg"])
+    assert way
+    host.check_output(way[1])
+    go(host, "ext4")
+    assert host.file(volume(host) + "/inner/letter").content_string == "letter\n"
+    host.check_output(f"rm -r {volume(host)}/inner")
 
 
 def test_what_is_immutable_is_kept_where_it_was_and_goes_when_that_is_mended(host: t.Any) -> None:

@@ -150,6 +150,17 @@ def list_tree(root: str) -> Listing:
     return found
 
 
+def subvolumes(root: str, tree: Listing) -> list[bytes]:
+    """The directories of another device that nobody has mounted, as btrfs has them: no listing enters them.
+
+    :param tree: what was listed at the root.
+    """
+    device, mounted = tree[b"."].dev, _mounted_below(root)
+    found = (path for path, entry in tree.items() if entry.dev != device and stat.S_ISDIR(entry.mode) and path not in mounted)
+    # What was mounted when it was listed need not be so by now.
+    return sorted(path for path in found if (lstat_entry(os.path.join(os.fsencode(root), path)) or tree[b"."]).dev != device)
+
+
 @contextlib.contextmanager
 def _directory(top: bytes, path: bytes, listed: Entry | None) -> t.Iterator[int | None]:
     """A directory of a tree, opened; None where it is not the one that was listed any more: a link that has taken its place, or the place of one
@@ -267,6 +278,7 @@ __all__ = (
     "longest",
     "lstat_entry",
     "parse_limit",
+    "subvolumes",
     "surplus_paths",
     "too_long",
     "totals",

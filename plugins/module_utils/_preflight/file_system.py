@@ -3,14 +3,15 @@
 
 # Private to this collection: no promise is made to other users of it.
 
-"""What the file system of a target cannot take: long paths, large attributes, quotas."""
+"""What does not arrive on the file system of a target: long paths, large attributes, quotas, subvolumes."""
 
 from __future__ import annotations
 
 import os
+import shlex
 import typing as t
 
-from .._copy.listing import Listing, longest, too_long
+from .._copy.listing import Listing, longest, subvolumes, too_long
 from .._host.host import Host
 from .._host.mounts import Mount, mount_of
 from .._observe.state import State
@@ -37,12 +38,23 @@ def file_system_findings(host: Host, state: State, plan: Plan, move: Move, now: 
     if path:
         error = too_long(path)
         yield Finding(error.id, ERROR, error.sentence, error.hint)
+    left_out = [os.path.join(move.source, os.fsdecode(path)) for path in subvolumes(move.source, now)]
+    if left_out and state.info.get("Driver") != "btrfs":
+        yield _subvolume_finding(left_out, move)
     mounts = [mount_of(os.path.realpath(root), state.mounts) for root in (move.source, move.target)]
     source, target = mounts
     if target:
         yield from _attribute_findings(host, move, now, source, target)
         if move.tree == DATA_ROOT:
             yield from _quota_findings(state, plan, target)
+
+
+def _subvolume_finding(paths: t.Sequence[str], move: Move) -> Finding:
+    """They are the administrator's own; as a part of a rename they go along."""
+    first, more = shlex.quote(paths[0]), f", one of {len(paths)}," if len(paths) > 1 else ""
+    sentence = f"{paths[0]}{more} is a btrfs subvolume of its own below the old {move.what}: what is in it would not be copied."
+    way = f"cp -a {first} {first}.plain && btrfs subvolume delete {first} && mv {first}.plain {first}"
+    return Finding("subvolume-below", ERROR, sentence, f"Stop the containers that use it, and make a directory of it: {way}.")
 
 
 def _attribute_findings(host: Host, move: Move, now: Listing, source: Mount | None, target: Mount) -> t.Iterator[Finding]:

@@ -10,7 +10,8 @@ import os
 import socket
 
 import pytest
-from ansible_collections.drydock.dockerd.plugins.module_utils._copy import renaming, root_links
+from ansible_collections.drydock.dockerd.plugins.module_utils._copy import listing, renaming, root_links
+from ansible_collections.drydock.dockerd.plugins.module_utils._copy.listing import entry_of, subvolumes
 from ansible_collections.drydock.dockerd.plugins.module_utils._engine.daemon_json import Ask
 from ansible_collections.drydock.dockerd.plugins.module_utils._engine.inventory import Inventory
 from ansible_collections.drydock.dockerd.plugins.module_utils._errors import DrydockError
@@ -20,7 +21,7 @@ from ansible_collections.drydock.dockerd.plugins.module_utils._observe.down impo
 from ansible_collections.drydock.dockerd.plugins.module_utils._plan.plan import Move
 from ansible_collections.drydock.dockerd.plugins.module_utils._plan.planner import make_plan
 from ansible_collections.drydock.dockerd.plugins.module_utils._plan.request import Request
-from ansible_collections.drydock.dockerd.plugins.module_utils._preflight import writable
+from ansible_collections.drydock.dockerd.plugins.module_utils._preflight import file_system, writable
 from ansible_collections.drydock.dockerd.plugins.module_utils._preflight.checks import preflight
 from ansible_collections.drydock.dockerd.plugins.module_utils._preflight.file_system import file_system_findings
 from ansible_collections.drydock.dockerd.plugins.module_utils._preflight.finding import ERROR, WARNING
@@ -362,6 +363,9 @@ def test_certificates_that_dockerd_takes_by_itself_close_an_address(check, make_
     assert state.in_force == state.effective(state.daemon_json, state.unit.ours)
 
 
+HERE = entry_of(b"/usr/share")
+
+
 @pytest.fixture
 def moved(host, make_state):
     """Findings about what the file system of a target takes, by id."""
@@ -371,14 +375,29 @@ def moved(host, make_state):
         made = make_state(settings or {}, mounts=mounts, **state)
         plan, _problems = make_plan(made, Request(asks=(RESTART,)), look_at_made_up_paths(made), host.places.units, host.places.daemon_json)
         move = Move("/usr/share", "/tmp/docker", ".mark", True, "attributes", 0)
-        return {one.id: one for one in file_system_findings(host, made, plan, move, now or {b".": None})}
+        return {one.id: one for one in file_system_findings(host, made, plan, move, {b".": HERE, **(now or {})})}
 
     return run
 
 
 def test_a_path_that_gets_too_long_is_told_before(moved):
-    assert moved({b"x" * 4070: None}) == {}
-    assert moved({b"x" * 4080: None})["path-too-long"].severity == ERROR
+    assert moved({b"x" * 4070: HERE}) == {}
+    assert moved({b"x" * 4080: HERE})["path-too-long"].severity == ERROR
+
+
+def test_a_subvolume_is_told_before(moved, monkeypatch):
+    """It looks as a mount does, and nobody has mounted it."""
+    assert subvolumes("/", {b".": entry_of(b"/"), b"proc": entry_of(b"/proc"), b"usr": HERE}) == []
+    monkeypatch.setattr(listing, "_mounted_below", lambda root: set())
+    assert subvolumes("/", {b".": entry_of(b"/"), b"proc": entry_of(b"/proc"), b"usr": HERE}) == [b"proc"]
+    # Meanwhile it is none any more.
+    assert subvolumes("/", {b".": entry_of(b"/"), b"nowhere": entry_of(b"/proc")}) == []
+    monkeypatch.setattr(file_system, "subvolumes", lambda root, tree: [b"volumes/it's", b"volumes/two"])
+    found = moved()["subvolume-below"]
+    assert found.sentence.startswith("/usr/share/volumes/it's, one of 2, is a btrfs subvolume")
+    assert "cp -a '/usr/share/volumes/it'\"'\"'s' '/usr/share/volumes/it'\"'\"'s'.plain && btrfs subvolume delete" in found.hint
+    # The engine's own are told with its driver.
+    assert moved(info={"DockerRootDir": "/var/lib/docker", "Driver": "btrfs"}) == {}
 
 
 @pytest.fixture
