@@ -58,6 +58,8 @@ class Places:
     gate: str = "/run/drydock-dockerd.gate"
     fstab: str = "/etc/fstab"
     mountinfo: str = "/proc/self/mountinfo"
+    sysctl: str = "/etc/sysctl.d"
+    ip_forward: str = "/proc/sys/net/ipv4/ip_forward"
 
     @property
     def program(self) -> str:

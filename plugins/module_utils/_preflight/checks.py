@@ -33,6 +33,7 @@ from .configuration import (
 )
 from .containers import container_findings
 from .finding import ERROR, WARNING, Finding, Forecast
+from .forwarding import forwarding_findings
 from .missing import drop_in_findings, missing_findings
 from .move import move_findings
 from .space import room_findings, space_findings
@@ -56,6 +57,7 @@ def preflight(
     findings += list(hidden_data_findings(state, plan, request))
     findings += list(root_findings(state, plan))
     findings += list(store_findings(state, plan))
+    findings += list(forwarding_findings(host, plan))
     findings += list(pending_findings(state, plan, request))
     findings += list(dependent_findings(host, state, plan))
     findings += list(container_findings(state, plan))

@@ -28,7 +28,7 @@ from ansible_collections.drydock.dockerd.plugins.module_utils._host.mounts impor
 from ansible_collections.drydock.dockerd.plugins.module_utils._observe.records import MARKED, PastMove
 from ansible_collections.drydock.dockerd.plugins.module_utils._plan.planner import make_plan
 from ansible_collections.drydock.dockerd.plugins.module_utils._plan.request import Request
-from ansible_collections.drydock.dockerd.plugins.module_utils._preflight import configuration, containers
+from ansible_collections.drydock.dockerd.plugins.module_utils._preflight import configuration, containers, forwarding
 from ansible_collections.drydock.dockerd.plugins.module_utils._preflight.checks import preflight
 from ansible_collections.drydock.dockerd.plugins.module_utils._preflight.finding import ERROR, WARNING, Finding
 from ansible_collections.drydock.dockerd.plugins.module_utils._service.unit_file import mount_unit
@@ -741,3 +741,39 @@ def test_a_data_root_that_waits_in_the_files_is_never_put_into_force_by_chance(h
     plan, problems = planned(host, state, request)
     (found,) = [one for one in preflight(host, state, plan, request, problems, True)[0] if one.id == "root-pending"]
     assert (plan.effect, found.severity) == ("reload", WARNING)
+
+
+# IP forwarding ---------------------------------------------------------------------------------------------------
+
+NFTABLES = {"firewall-backend": "nftables"}
+# What is in force, what is asked for, the kernel's value, the files of sysctl.d, and what is found.
+FORWARDING = {
+    "it does not": ({}, NFTABLES, "0", {}, [("ip-forward", ERROR, "is 0")]),
+    "it does, until a boot": ({}, NFTABLES, "1", {}, [("ip-forward", ERROR, "at a boot")]),
+    "it does": ({}, NFTABLES, "1", {"50-docker.conf": "net.ipv4.ip_forward = 1"}, []),
+    "it does, by another name": ({}, NFTABLES, "1", {"a.conf": "# x\n-net/ipv4/conf/all/forwarding=1\n"}, []),
+    "a later file takes it back": (
+        {},
+        NFTABLES,
+        "1",
+        {"50.conf": "net.ipv4.ip_forward=1", "90.conf": "net.ipv4.ip_forward=0"},
+        [("ip-forward", ERROR, "boot")],
+    ),
+    "no file of sysctl.d": ({}, NFTABLES, "1", {"50.txt": "net.ipv4.ip_forward=1"}, [("ip-forward", ERROR, "boot")]),
+    "dockerd is not to look": ({}, {**NFTABLES, "ip-forward": False}, "0", {}, []),
+    "it sees to it": ({}, {"firewall-backend": "iptables"}, "0", {}, []),
+    "it was so before, and nothing starts": (NFTABLES, {**NFTABLES, "debug": True}, "1", {}, [("ip-forward", WARNING, "boot")]),
+}
+
+
+@pytest.mark.parametrize(("before", "asked", "value", "files", "found"), FORWARDING.values(), ids=FORWARDING)
+def test_nftables_needs_a_kernel_that_forwards(host, make_state, check, monkeypatch, before, asked, value, files, found):
+    monkeypatch.setattr(forwarding, "_VENDORS", ())
+    pathlib.Path(host.places.ip_forward).write_text(f"{value}\n")
+    pathlib.Path(host.places.sysctl).mkdir()
+    for name, text in files.items():
+        pathlib.Path(host.places.sysctl, name).write_text(text)
+    state = make_state(before, engine_version="29.7.2", owners={"options": Ask("options", before)}, used_drivers=frozenset({"overlay2"}))
+    told = check(state, Ask("options", asked))
+    assert [(one.id, one.severity) for one in told] == [one[:2] for one in found]
+    assert all(words in one.sentence for one, (_id, _severity, words) in zip(told, found))
