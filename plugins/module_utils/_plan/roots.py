@@ -28,8 +28,16 @@ def missing_marker(aim: RootTarget) -> list[FileChange]:
 
 
 def lost_root(aim: RootTarget) -> t.Iterator[DrydockError]:
-    """A root that is where it should be by its path, and is not there: without its marker it may be an empty mount point."""
-    if aim.lacks_marker and not aim.runs and aim.known:
+    """A root that is where it should be by its path, and is not there: without its marker it may be an empty mount point.
+
+    One that we have not looked after before cannot be marked while its daemon is down, and a unit that looks for the mark would never start.
+    """
+    if not aim.lacks_marker or aim.runs:
+        return
+    if not aim.known and not aim.unused:
+        sentence = f"The daemon is not running, so whether {aim.path} is the right {aim.what} cannot be known."
+        yield DrydockError("daemon-down", sentence, "Start it, then run again.")
+    if aim.known:
         sentence = f"The {aim.what} {aim.path} is not there: its daemon is down, and {aim.marker_before} is missing in it."
         yield DrydockError("root-missing", sentence, "Mount the right file system there and start the daemon, then run again.")
 

@@ -403,6 +403,13 @@ def test_no_marker_is_written_while_the_daemon_is_down(root, make_state):
     assert [problem.sentence for problem in problems] == [f"The data root {root} is not there: its daemon is down, and .drydock-root-1 is missing in it."]
 
 
+def test_a_root_that_we_do_not_know_is_not_guarded_while_the_daemon_is_down(root, make_state):
+    """Without a marker in it, a unit that looks for one would never start again."""
+    down = make_state({"data-root": str(root)}, pid=0, info={})
+    _plan, problems = planned(down, Request(path=str(root)))
+    assert [one.id for one in problems] == ["daemon-down"]
+
+
 def test_a_link_to_the_root_in_use_is_no_other_root(on_root, root):
     (root.parent / "link").symlink_to("root")
     assert plan_of(on_root(), path=str(root.parent / "link")).move is None
