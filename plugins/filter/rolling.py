@@ -25,12 +25,17 @@ def rolling_report(troubles: list[str], batch: list[str], everybody: list[str], 
     return _batches.report(list(troubles), list(batch), list(everybody), set(present))
 
 
+def rolling_trouble(failed: dict[str, t.Any], reached: dict[str, t.Any], findings: list[dict[str, str]]) -> str:
+    """What is the matter with a host, in words."""
+    return _batches.trouble(failed, reached, findings)
+
+
 class FilterModule:
     """Filters of this collection."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
         """By name."""
-        return {one.__name__: one for one in (rolling_batches, rolling_report)}
+        return {one.__name__: one for one in (rolling_batches, rolling_report, rolling_trouble)}
 
 
-__all__ = ("FilterModule", "rolling_batches", "rolling_report")
+__all__ = ("FilterModule", "rolling_batches", "rolling_report", "rolling_trouble")

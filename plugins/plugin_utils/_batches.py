@@ -11,8 +11,10 @@ import re
 import typing as t
 
 import yaml
-from ansible_collections.drydock.dockerd.plugins.module_utils._errors import DrydockError
+from ansible_collections.drydock.dockerd.plugins.module_utils._errors import DrydockError, message
 
+# How Ansible words that it could not write its files to a host.
+_NO_FILES = "No space left on device|Failed to create temporary directory"
 _WAY_OUT = "Give a number of hosts (1), a percentage (25%), or a list of them for one batch after the other (1, 25%)."
 
 
@@ -77,4 +79,38 @@ def report(troubles: t.Sequence[str], batch: t.Sequence[str], everybody: t.Seque
     return [*lines, f"Not begun: {', '.join(behind) or 'none'}."]
 
 
-__all__ = ("batches", "report")
+def trouble(failed: t.Mapping[str, t.Any], reached: t.Mapping[str, t.Any], findings: t.Iterable[t.Mapping[str, t.Any]]) -> str:
+    """What is the matter with a host, in words.
+
+    :param failed: the result of the task that failed.
+    :param reached: that of the host's first task.
+    :param findings: of the module that did the change; a daemon that does not run is not well, whatever its files say.
+    """
+    if reached.get("unreachable") or reached.get("failed"):
+        return _out_of_reach(reached)
+    if failed.get("failed_when_result"):
+        words = [message("daemon-stopped", one["sentence"], one["hint"]) for one in findings if one["id"] == "daemon-stopped"]
+    else:
+        words = [_words(one) for one in failed.get("results") or [failed] if one.get("failed")]
+    return " ".join(dict.fromkeys(words)) or "It failed."
+
+
+def _words(result: t.Mapping[str, t.Any]) -> str:
+    text = str(result.get("msg") or "It failed.")
+    return _out_of_reach(result) if re.search(_NO_FILES, text) else text
+
+
+def _out_of_reach(result: t.Mapping[str, t.Any]) -> str:
+    """Why Ansible could not begin: without pipelining it has to write a file first."""
+    said = [" ".join(str(result.get(key) or "").split()) for key in ("module_stderr", "msg")]
+    text = next(filter(None, said), "no answer")
+    found = re.search(_NO_FILES, text)
+    if not found:
+        return message("unreachable", f"It cannot be reached: {text}")
+    place = re.search(r"(/[^\s\"']+)/ansible-tmp-", text)
+    where = place[1] if place else "its temporary directory"
+    sentence = f"Ansible cannot write its own files to {where} on the host ({found[0]})."
+    return message("no-room-for-ansible", sentence, "Make room there, or let Ansible do without: ansible_ssh_pipelining: true.")
+
+
+__all__ = ("batches", "report", "trouble")

@@ -47,9 +47,17 @@ def roles_of(playbook):
     (play,) = load(f"playbooks/{playbook}")
     names = [str(one["role"]).rpartition(".")[2] for one in play.get("roles", [])]
     for task in play.get("tasks", []):
-        asked = task.get("vars", {}).get("__rolling_role", [])
-        names += asked if isinstance(asked, list) else [asked]
+        variables = task.get("vars", {})
+        # A playbook that has more than one role has them in tasks of its own.
+        names += [variables["__rolling_role"]] if "__rolling_role" in variables else []
+        names += roles_in(variables["__rolling_apply"]) if "__rolling_apply" in variables else []
     return [role for name in names for role in ROLES_OF.get(name, (name,))]
+
+
+def roles_in(tasks):
+    """The roles that a file of tasks applies."""
+    called = [task.get("ansible.builtin.import_role") or task.get("ansible.builtin.include_role") for task in load(f"playbooks/tasks/{tasks}.yml")]
+    return [role["name"].rpartition(".")[2] for role in called if role]
 
 
 def options_of(roles):
@@ -193,8 +201,8 @@ def test_playbooks_are_alike(name):
     (task,), (other,) = play.pop("tasks"), first.pop("tasks")
     assert play.pop("name") != "" != first.pop("name")
     assert play == first
-    assert (task["name"], task["ansible.builtin.include_tasks"]) == (other["name"], other["ansible.builtin.include_tasks"])
-    assert set(task["vars"]) <= {"__rolling_role", "__rolling_change", "__rolling_wanted", "docker_data_root_state", "docker_engine_state"}
+    assert (task["name"], task["ansible.builtin.import_tasks"]) == (other["name"], other["ansible.builtin.import_tasks"])
+    assert set(task["vars"]) <= {"__rolling_role", "__rolling_change", "__rolling_apply", "docker_data_root_state", "docker_engine_state"}
 
 
 def test_the_workflow_is_a_chain_of_what_there_is():

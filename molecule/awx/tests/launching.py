@@ -114,8 +114,6 @@ def launch(
         "ANSIBLE_CONFIG": str(top / "none.cfg"),
         "ANSIBLE_HOST_KEY_CHECKING": "False",
         "ANSIBLE_FORCE_COLOR": "True",
-        # Not AWX's own choice, but one of its settings, and faster.
-        "ANSIBLE_PIPELINING": str("--diff" not in " ".join(options)),
         "ANSIBLE_SSH_CONTROL_PATH_DIR": str(top / "cp"),
     }
     run = ansible_runner.run(

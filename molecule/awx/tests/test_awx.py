@@ -54,8 +54,8 @@ ANSWERS: dict[str, dict[str, t.Any]] = {
 }  # fmt: skip
 ANSWERS["engine"] = {
     "docker_engine_source": "distribution", "docker_engine_version": "26.1*", "docker_engine_users": "operator", "docker_listen_addresses": "fd://",
-    "docker_listen_tls_ca": "", "docker_listen_tls_cert": "", "docker_listen_tls_key": "", "docker_data_root_path": PATH,
-    "docker_options_settings": "{}", "rolling_batch": "1",
+    "docker_listen_tls_ca": "", "docker_listen_tls_cert": "", "docker_listen_tls_key": "", "docker_data_root_path": "/mnt/data/other",
+    "docker_options_settings": '{"log-driver": "journald"}', "rolling_batch": "1",
 }  # fmt: skip
 ANSWERS["upgrade"] = {"docker_engine_version": "26.1*", "rolling_batch": "1"}
 ANSWERS["report"] = {"docker_report_path": "/srv/docker.html", "docker_report_host": "trixie", "docker_report_title": "{{ 1 + 1 }} hosts"}
@@ -169,8 +169,11 @@ def test_every_answer_about_a_move_is_heard(host: t.Any) -> None:
 
 @pytest.mark.parametrize("name", ["engine", "upgrade", "options", "certificates", "listen", "containers"])
 def test_defaults_and_then_every_answer(host: t.Any, name: str) -> None:
+    was = snapshot(host)
     assert done(run(host, name, {}))["changed"] is (name in ("certificates", "containers"))
     assert done(run(host, name, ANSWERS[name]))["changed"] is (name in ("options", "certificates", "listen", "engine"))
+    # An engine that is there stays as it is, with the root and the options that it has.
+    assert name not in ("engine", "upgrade") or snapshot(host)["pid"] == was["pid"]
 
 
 def test_the_addresses_are_served_and_proved_from_outside(host: t.Any) -> None:
@@ -205,6 +208,33 @@ def test_all_of_it_at_once_finds_it_done(host: t.Any) -> None:
     assert done(run(host, "site", ANSWERS["site"])) == {"failed": False, "changed": False, "msg": "Nothing to do."}
 
 
+@pytest.mark.parametrize("name", ["options", *(pytest.param(name, marks=pytest.mark.extra) for name in ("listen", "relocate"))])
+def test_a_daemon_that_is_down_is_not_well(host: t.Any, name: str) -> None:
+    host.check_output("systemctl stop docker.socket docker.service")
+    job = run(host, name, ANSWERS[name] if name == "listen" else {})
+    host.check_output("systemctl start docker.socket docker.service")
+    assert job.status == "failed"
+    assert job.messages["trixie"].startswith("The daemon does not run"), job.messages
+    assert "Start it: systemctl start docker" in job.messages["trixie"]
+
+
+FULL = "/home/operator/.ansible"
+
+
+def test_a_full_disk_and_a_directory_that_cannot_be_made_are_told_or_do_not_matter(host: t.Any) -> None:
+    without = {"ansible_ssh_pipelining": False}
+    variants = {"as_it_comes": {}, "full": without, "no_place": {**without, "ansible_remote_tmp": "/proc/none"}}
+    host.check_output(f"mkdir -p {FULL}; mount -t tmpfs -o size=64k none {FULL}; chown operator {FULL}")
+    host.run(f"su operator -c 'dd if=/dev/zero of={FULL}/fill'")
+    job = launch(host, "options", {**defaults("options"), "rolling_batch": ""}, "--forks 1", variants=variants)
+    host.check_output(f"umount {FULL}")
+    assert job.status == "failed"
+    assert not job.artifacts["as_it_comes"]["failed"]
+    places = {"full": f"{FULL}/tmp on the host (No space left on device)", "no_place": "/proc/none on the host (Failed to create temporary directory)"}
+    told = {name: f"Ansible cannot write its own files to {place}. Make room there" for name, place in places.items()}
+    assert {name: words.partition(", or")[0] for name, words in job.messages.items()} == told
+
+
 @pytest.mark.parametrize("name", ["site", "certificates", pytest.param("containers", marks=pytest.mark.extra)])
 def test_empty_text_means_not_given_for_every_option(host: t.Any, name: str) -> None:
     """Whoever asks for more than these surveys do gets empty text for each of it, too."""
@@ -224,7 +254,7 @@ def test_the_move_of_both_roots_is_taken_back(host: t.Any) -> None:
     assert snapshot(host)["root"] == "/var/lib/docker"
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=[] if name in ("relocate", "options") else [pytest.mark.extra]) for name in BAD])
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[] if name == "relocate" else [pytest.mark.extra]) for name in BAD])
 def test_bad_answers_are_refused_in_a_sentence(host: t.Any, name: str) -> None:
     pid = snapshot(host)["pid"]
     surveyed = {variable for answers, _words in BAD[name].values() for variable in answers}

@@ -7,7 +7,7 @@ import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.drydock.dockerd.plugins.filter.rolling import rolling_batches
 from ansible_collections.drydock.dockerd.plugins.module_utils._errors import DrydockError
-from ansible_collections.drydock.dockerd.plugins.plugin_utils._batches import batches, report
+from ansible_collections.drydock.dockerd.plugins.plugin_utils._batches import batches, report, trouble
 
 EVERYBODY = ["h1", "h2", "h3", "h4", "h5"]
 
@@ -51,3 +51,43 @@ def test_report_of_a_first_batch_that_is_the_only_one():
 def test_report_names_hosts_that_were_lost():
     """The one that was lost may be the last one of its batch: what is behind it in the order was not begun all the same."""
     assert report(["", ""], ["h1", "h2"], EVERYBODY, ["h1", "h2", "h4", "h5"]) == ["Well: h1, h2.", "Lost on the way: h3.", "Not begun: h4, h5."]
+
+
+REACHED = {"ping": "pong"}
+STOPPED = {"id": "daemon-stopped", "sentence": "The daemon does not run.", "hint": "Start it."}
+
+
+@pytest.mark.parametrize(
+    ("failed", "reached", "words"),
+    [
+        ({"failed": True, "msg": "No room."}, REACHED, "No room."),
+        ({"failed": True}, REACHED, "It failed."),
+        (
+            {"failed": True, "msg": "All items completed", "results": [{"failed": True, "msg": "a"}, {"msg": "fine"}, {"failed": True, "msg": "b"}]},
+            REACHED,
+            "a b",
+        ),
+        # The task that hands over has nothing to say itself.
+        ({"failed": True, "failed_when_result": True, "msg": "Unknown error."}, REACHED, "The daemon does not run. Start it. [daemon-stopped]"),
+        (
+            {"failed": True, "failed_when_result": True},
+            {"unreachable": True, "msg": "No route\nto host"},
+            "It cannot be reached: No route to host [unreachable]",
+        ),
+        ({"failed": True}, {"failed": True, "msg": "MODULE FAILURE", "module_stderr": "no python\n"}, "It cannot be reached: no python [unreachable]"),
+        (
+            {"failed": True, "msg": "failed to transfer file to a /home/me/.ansible/tmp/ansible-tmp-1.2-3/AnsiballZ_x.py: dd: No space left on device"},
+            REACHED,
+            "Ansible cannot write its own files to /home/me/.ansible/tmp on the host (No space left on device). "
+            "Make room there, or let Ansible do without: ansible_ssh_pipelining: true. [no-room-for-ansible]",
+        ),
+        (
+            {},
+            {"unreachable": True, "msg": 'Failed to create temporary directory. Failed command was: ( mkdir "` echo /tmp/x/ansible-tmp-1 `" ), exited with 1'},
+            "Ansible cannot write its own files to /tmp/x on the host (Failed to create temporary directory). "
+            "Make room there, or let Ansible do without: ansible_ssh_pipelining: true. [no-room-for-ansible]",
+        ),
+    ],
+)
+def test_trouble_is_told_in_words(failed, reached, words):
+    assert trouble(failed, reached, [{"id": "other", "sentence": "", "hint": ""}, STOPPED]) == words
