@@ -109,8 +109,8 @@ options:
     default: 0
   allow_hidden_data:
     description:
-      - Accept a change of C(storage-driver), C(userns-remap) or C(features.containerd-snapshotter) that hides the images and containers there are.
-        They stay on the disk and come back with the old value.
+      - Accept a change of C(storage-driver), C(userns-remap), C(features.containerd-snapshotter) or C(containerd-namespace) that hides the images and
+        containers there are. They stay on the disk and come back with the old value.
     type: bool
     default: false
 attributes:

@@ -31,6 +31,7 @@ class Rules:
     """What an engine goes by.
 
     :param since: the first release.
+    :param drivers: the storage drivers that it has; directories of others are nothing to it.
     :param known: whether it has containerd's store.
     :param default: whether it takes that one where nothing says otherwise.
     :param pins: the storage drivers whose name, or whose directory with something in it, makes it take Docker's own.
@@ -39,6 +40,7 @@ class Rules:
     """
 
     since: Version
+    drivers: t.FrozenSet[str]
     known: bool = True
     default: bool = False
     pins: t.FrozenSet[str] = frozenset()
@@ -46,11 +48,13 @@ class Rules:
     mapped: bool = True
 
 
+_LEFT = frozenset({"btrfs", "fuse-overlayfs", "overlay2", "vfs", "zfs"})
 RULES = (
-    Rules((), known=False),
-    Rules((24,)),
-    Rules((29,), default=True, pins=frozenset({"btrfs", "overlay2", "vfs"}), named_first=True, mapped=False),
-    Rules((29, 1), default=True, pins=frozenset({"btrfs", "fuse-overlayfs", "overlay2", "vfs", "zfs"}), mapped=False),
+    Rules((), DRIVERS, known=False),
+    Rules((24,), _LEFT | {"devicemapper"}),
+    Rules((25,), _LEFT),
+    Rules((29,), _LEFT, default=True, pins=frozenset({"btrfs", "overlay2", "vfs"}), named_first=True, mapped=False),
+    Rules((29, 1), _LEFT, default=True, pins=_LEFT, mapped=False),
 )
 
 
@@ -82,7 +86,7 @@ def next_store(settings: t.Mapping[str, t.Any], engine: Version, used: t.Collect
     rules = next(one for one in reversed(RULES) if engine >= one.since)
     wanted, driver = flat(settings).get(SNAPSHOTTER), str(settings.get("storage-driver") or "")
     mapped = bool(settings.get("userns-remap"))
-    earlier = sorted(set(used) & (rules.pins or DRIVERS) - {"vfs"})
+    earlier = sorted(set(used) & rules.drivers - {"vfs"})
     if not rules.known:
         in_containerd = False
     elif mapped and not rules.mapped:
@@ -94,7 +98,7 @@ def next_store(settings: t.Mapping[str, t.Any], engine: Version, used: t.Collect
     elif driver and (driver in rules.pins or rules.named_first):
         in_containerd = driver not in rules.pins
     else:
-        in_containerd = rules.default and not earlier
+        in_containerd = rules.default and not set(earlier) & rules.pins
     return _with_driver(in_containerd, driver, earlier)
 
 

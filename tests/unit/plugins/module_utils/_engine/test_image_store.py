@@ -72,6 +72,11 @@ def test_with_mapped_users(switch, on_28, on_29):
     assert (shown(switch, "", (), WITH_SWITCH, **{"userns-remap": "lab"}), shown(switch, "", (), NEW, **{"userns-remap": "lab"})) == (on_28, on_29)
 
 
+@pytest.mark.parametrize(("engine", "found"), [(OLD, "Docker's own !"), ((24,), "Docker's own overlay2"), (WITH_SWITCH, "Docker's own overlay2")])
+def test_a_directory_of_a_driver_that_the_release_does_not_have_is_nothing_to_it(engine, found):
+    assert shown(None, "", ("aufs", "overlay2"), engine) == found
+
+
 def test_a_directory_counts_with_something_in_it(tmp_path):
     (tmp_path / "overlay2" / "l").mkdir(parents=True)
     (tmp_path / "vfs").mkdir()
