@@ -102,7 +102,7 @@ def _words(result: t.Mapping[str, t.Any]) -> str:
 
 def _out_of_reach(result: t.Mapping[str, t.Any]) -> str:
     """Why Ansible could not begin: without pipelining it has to write a file first."""
-    said = [" ".join(str(result.get(key) or "").split()) for key in ("module_stderr", "msg")]
+    said = [" ".join(str(result.get(key) or "").split()).removeprefix("Task failed: ") for key in ("module_stderr", "msg")]
     text = next(filter(None, said), "no answer")
     found = re.search(_NO_FILES, text)
     if not found:
