@@ -110,7 +110,7 @@ def _out_of_reach(result: t.Mapping[str, t.Any]) -> str:
     place = re.search(r"(/[^\s\"']+)/ansible-tmp-", text)
     where = place[1] if place else "its temporary directory"
     sentence = f"Ansible cannot write its own files to {where} on the host ({found[0]})."
-    return message("no-room-for-ansible", sentence, "Make room there, or let Ansible do without: ansible_ssh_pipelining: true.")
+    return message("no-room-for-ansible", sentence, "Make room there, or let Ansible do without: ansible_pipelining: true.")
 
 
 __all__ = ("batches", "report", "trouble")

@@ -79,13 +79,13 @@ STOPPED = {"id": "daemon-stopped", "sentence": "The daemon does not run.", "hint
             {"failed": True, "msg": "failed to transfer file to a /home/me/.ansible/tmp/ansible-tmp-1.2-3/AnsiballZ_x.py: dd: No space left on device"},
             REACHED,
             "Ansible cannot write its own files to /home/me/.ansible/tmp on the host (No space left on device). "
-            "Make room there, or let Ansible do without: ansible_ssh_pipelining: true. [no-room-for-ansible]",
+            "Make room there, or let Ansible do without: ansible_pipelining: true. [no-room-for-ansible]",
         ),
         (
             {},
             {"unreachable": True, "msg": 'Failed to create temporary directory. Failed command was: ( mkdir "` echo /tmp/x/ansible-tmp-1 `" ), exited with 1'},
             "Ansible cannot write its own files to /tmp/x on the host (Failed to create temporary directory). "
-            "Make room there, or let Ansible do without: ansible_ssh_pipelining: true. [no-room-for-ansible]",
+            "Make room there, or let Ansible do without: ansible_pipelining: true. [no-room-for-ansible]",
         ),
     ],
 )
