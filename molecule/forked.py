@@ -13,6 +13,7 @@ import contextlib
 import faulthandler
 import io
 import os
+import signal
 import subprocess
 import sys
 import traceback
@@ -50,6 +51,8 @@ def start(words: t.Sequence[str], environment: t.Mapping[str, str] | None = None
     def run() -> None:
         # Popen waits for the end of this pipe, which a new program would have closed.
         os.closerange(3, 1 << 16)
+        # As any Python has it; Popen has given it back for a program of another kind. A connection that is gone would end a worker.
+        signal.signal(signal.SIGPIPE, signal.SIG_IGN)
         code: t.Any = 1
         try:
             os.environ.update(environment or {})

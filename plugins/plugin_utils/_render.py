@@ -13,9 +13,10 @@ import typing as t
 
 from ansible.errors import AnsibleActionFail
 from ansible.module_utils.common.validation import check_type_dict
-from ansible_collections.drydock.dockerd.plugins.module_utils._errors import message
+from ansible_collections.drydock.dockerd.plugins.module_utils._errors import DrydockError, message
 from ansible_collections.drydock.dockerd.plugins.plugin_utils._follow import FollowingActionModule, show
 from ansible_collections.drydock.dockerd.plugins.plugin_utils._roles import PATHS, is_of_a_role, main_variable, misspelt
+from ansible_collections.drydock.dockerd.plugins.plugin_utils._survey import to_dict
 
 try:
     from ansible.template import trust_as_template
@@ -27,6 +28,7 @@ except ImportError:
 _NAMES = ("dockerd_command", "data_root_marker", "data_root_mount", "containerd_command", "containerd_marker", "containerd_mount")
 # Arguments that ask for something.
 _ASKING = ("path", "containerd_path", "settings", "settings_template", "drop_ins", "requests")
+_DICTIONARY = "a dictionary of keys of daemon.json, for example {log-driver: local}"
 PLACEHOLDERS = {name: f"@{name}@" for name in _NAMES}
 
 
@@ -54,7 +56,7 @@ class RenderingActionModule(FollowingActionModule):
         for request in args.get("requests") or []:
             self._render_request(request, variables)
         for request in (args, *(args.get("requests") or [])):
-            self._check_settings(request.get("settings"))
+            self._read_settings(request)
         name, told = variables.get("inventory_hostname", ""), []
         main = main_variable(self._task)
         if main and args.get("state", "relocated") == "relocated" and not any(args.get(one) for one in _ASKING):
@@ -92,19 +94,22 @@ class RenderingActionModule(FollowingActionModule):
         if result.get("changed"):
             show(self._display, f"{name}: {result['msg']}")
 
-    def _check_settings(self, settings: t.Any) -> None:
-        """Ansible itself would speak of an argument that no user of a role has ever seen."""
+    def _read_settings(self, request: dict[str, t.Any]) -> None:
+        """Ansible itself would speak of an argument that no user of a role has ever seen, and take text with a slip for key=value."""
+        settings = request.get("settings")
         if settings is None:
             return
         try:
-            # Whatever the module would take, on a command line a text too.
-            check_type_dict(settings)
+            if is_of_a_role(self._task):
+                request["settings"] = to_dict(settings, "docker_options_settings", _DICTIONARY)
+            else:
+                # Whatever the module would take, on a command line a text too.
+                check_type_dict(settings)
+        except DrydockError as exc:
+            raise AnsibleActionFail(str(exc)) from exc
         except TypeError as exc:
-            name = "docker_options_settings" if is_of_a_role(self._task) else "settings"
             shown = json.dumps(settings, default=str)[:60]
-            raise AnsibleActionFail(
-                message("variable-value", f"{name} is {shown}.", "Give a dictionary of keys of daemon.json, for example {log-driver: local}.")
-            ) from exc
+            raise AnsibleActionFail(message("variable-value", f"settings is {shown}.", f"Give {_DICTIONARY}.")) from exc
 
     def _prepare(self, args: dict[str, t.Any]) -> None:
         """What a module adds to its own arguments."""

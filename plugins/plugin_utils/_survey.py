@@ -11,6 +11,7 @@ AWX writes each as text that is never a template. From 2.19 on ansible-core read
 
 from __future__ import annotations
 
+import json
 import typing as t
 
 import yaml
@@ -33,6 +34,25 @@ def to_list(value: t.Any, variable: str, what: str) -> list[t.Any]:
     return list(value)
 
 
+def to_dict(value: t.Any, variable: str, what: str) -> dict[str, t.Any]:
+    """A dictionary as it was typed: data, or text in JSON, where it begins as that does, or in YAML.
+
+    YAML takes more than JSON does, a comma too many for one: who writes JSON hears of a slip.
+
+    :param what: what to give instead, for the sentence.
+    :raises DrydockError: it is no dictionary.
+    """
+    found, reason = value, ""
+    if isinstance(value, str):
+        try:
+            found = json.loads(value) if value.strip().startswith("{") else yaml.safe_load(value)
+        except (ValueError, yaml.YAMLError) as exc:
+            reason = f", which cannot be read: {' '.join(str(exc).split())}"
+    if not isinstance(found, dict):
+        raise DrydockError("variable-value", f"{variable} is {json.dumps(value, default=str)[:60]}{reason}.", f"Give {what}.")
+    return found
+
+
 def lines(value: t.Any, variable: str) -> list[str]:
     """A list as it was typed: data, or text of a survey with one value a line; empty text means none.
 
@@ -45,4 +65,4 @@ def lines(value: t.Any, variable: str) -> list[str]:
     return [one.strip() for one in value if one.strip()]
 
 
-__all__ = ("lines", "to_list")
+__all__ = ("lines", "to_dict", "to_list")
