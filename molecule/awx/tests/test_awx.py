@@ -52,6 +52,7 @@ ANSWERS: dict[str, dict[str, t.Any]] = {
     },
     "containers": {"docker_containers_list": CONTAINERS, "docker_containers_settle_time": 1, "docker_containers_purge": "true", "rolling_batch": "2"},
 }  # fmt: skip
+ANSWERS["cancel"] = {"docker_data_root_path": PATH, "docker_data_root_containerd_path": "", "rolling_batch": "1"}
 ANSWERS["engine"] = {
     "docker_engine_source": "distribution", "docker_engine_version": "26.1*", "docker_engine_users": "operator", "docker_listen_addresses": "fd://",
     "docker_listen_tls_ca": "", "docker_listen_tls_cert": "", "docker_listen_tls_key": "", "docker_data_root_path": "/mnt/data/other",
@@ -90,6 +91,7 @@ BAD = {
     "options": {
         "no_json": ({"docker_options_settings": "log-driver: local:"}, "settings"),
         "no_object": ({"docker_options_settings": "[1, 2]"}, "settings"),
+        "slip_in_json": ({"docker_options_settings": '{"log-driver": "local",}'}, "cannot be read"),
         "unknown_key": ({"docker_options_settings": '{"log-drivers": "local"}'}, "log-drivers"),
         "no_restart": ({"docker_options_restart": "sometimes"}, "sometimes"),
     },
@@ -145,6 +147,8 @@ def test_a_dry_run_announces_and_changes_nothing(host: t.Any, before: dict[str, 
 def test_data_are_prepared_moved_and_taken_back(host: t.Any) -> None:
     prepared = done(run(host, "prepare", {}))
     assert (prepared["changed"], "downtime_seconds" in prepared) == (True, False)
+    assert done(run(host, "cancel", ANSWERS["cancel"]))["msg"].startswith("Removed ")
+    assert not host.file(PATH).exists
     moved = done(run(host, "relocate", {}))
     assert moved["changed"]
     assert moved["msg"].startswith("Moved ")
