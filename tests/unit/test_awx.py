@@ -202,7 +202,7 @@ def test_playbooks_are_alike(name):
     assert play.pop("name") != "" != first.pop("name")
     assert play == first
     assert (task["name"], task["ansible.builtin.import_tasks"]) == (other["name"], other["ansible.builtin.import_tasks"])
-    assert set(task["vars"]) <= {"__rolling_role", "__rolling_change", "__rolling_apply", "docker_data_root_state", "docker_engine_state"}
+    assert set(task["vars"]) <= {"__rolling_role", "__rolling_change", "__rolling_words", "__rolling_apply", "docker_data_root_state", "docker_engine_state"}
 
 
 def test_the_workflow_tries_the_reports_place_first_and_reports_in_any_case():
