@@ -126,9 +126,8 @@ def _incomplete(has: t.Mapping[str, bool], given: t.Mapping[str, t.Any], passing
         found.append(message("tls-incomplete", sentence, "Give the key, or docker_tls_server_cert."))
     elif passing and not has["ca_cert"] and not has["ca_dir"]:
         sentence = "There is no CA, and one that is made here is lost with this job, because its container is the controller."
-        found.append(
-            message("tls-ca", sentence, "Give docker_tls_ca_cert and docker_tls_ca_key, from a credential, or docker_tls_ca_dir on a volume that stays.")
-        )
+        hint = "In AWX give the template a credential of type 'CA of Docker hosts'; elsewhere docker_tls_ca_cert and docker_tls_ca_key, or docker_tls_ca_dir on"
+        found.append(message("tls-ca", sentence, f"{hint} a volume that stays."))
     if has["ca_cert"] and given["clients"]:
         sentence = "docker_tls_clients needs docker_tls_ca_dir, where their files are made, and not a CA that is given as text."
         found.append(message("variables-clash", sentence, "Use role docker_client, which makes the key on the client's machine."))

@@ -227,12 +227,14 @@ FULL = "/home/operator/.ansible"
 
 def test_a_full_disk_and_a_directory_that_cannot_be_made_are_told_or_do_not_matter(host: t.Any) -> None:
     without = {"ansible_ssh_pipelining": False}
-    variants = {"as_it_comes": {}, "full": without, "no_place": {**without, "ansible_remote_tmp": "/proc/none"}}
+    variants = {"as_it_comes": {}, "full": without, "no_place": {**without, "ansible_remote_tmp": "/proc/none"}, "not_begun": {}}
     host.check_output(f"mkdir -p {FULL}; mount -t tmpfs -o size=64k none {FULL}; chown operator {FULL}")
     host.run(f"su operator -c 'dd if=/dev/zero of={FULL}/fill'")
-    job = launch(host, "options", {**defaults("options"), "rolling_batch": ""}, "--forks 1", variants=variants)
+    job = launch(host, "options", {**defaults("options"), "rolling_batch": "3"}, "--forks 1", variants=variants)
     host.check_output(f"umount {FULL}")
     assert job.status == "failed"
+    (end,) = job.of("playbook_on_stats")
+    assert end["event_data"]["artifact_data"]["drydock_dockerd_not_begun"] == ["not_begun"]
     assert not job.artifacts["as_it_comes"]["failed"]
     places = {"full": f"{FULL}/tmp on the host (No space left on device)", "no_place": "/proc/none on the host (Failed to create temporary directory)"}
     told = {name: f"Ansible cannot write its own files to {place}. Make room there" for name, place in places.items()}
