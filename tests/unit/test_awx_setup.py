@@ -85,7 +85,7 @@ def test_setup_makes_all_of_it_and_then_changes_nothing(awx):
     [
         ({"drydock_awx_inventory": "Hosts"}, "drydock_awx_inventory is 'Hosts', and AWX has no inventories of that name"),
         ({"drydock_awx_credential": "the CA"}, "drydock_awx_credential is 'the CA', and AWX has no machine credentials of that name"),
-        ({"drydock_awx_playbook_directory": ""}, "Project 'Docker hosts' has no prepare.yml; it has playbooks/certificates.yml"),
+        ({"drydock_awx_playbook_directory": ""}, "Project 'Docker hosts' has no prepare.yml; it has playbooks/cancel.yml, playbooks/certificates.yml"),
     ],
 )
 def test_setup_with_a_wrong_name_says_it_once(awx, variables, words):
