@@ -20,8 +20,8 @@ NOT_HERE = {"docs/awx.md:1": "an AWX"}
 INVENTORY = next(one for one in EXAMPLES if str(one) == "README.md:1")
 FIRST = "README.md:2"
 CERTIFICATES = "roles/docker_tls/README.md:1"
-# Those of the first hour have a scenario of their own.
-ELSEWHERE = {str(one) for one in PLAYBOOKS if one.page.stem == "first_hour"}
+# Those that have a scenario of their own.
+ELSEWHERE = {str(one) for one in PLAYBOOKS if one.page.stem in ("first_hour", "image_store")}
 # Roles, and what they do, that others show as well; 'make test-all' runs them.
 EXTRA = {
     *("roles/docker_listen/README.md:2", "roles/docker_engine/README.md:2", "docs/docsite/rst/certificates.rst:1"),

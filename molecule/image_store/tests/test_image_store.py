@@ -10,7 +10,8 @@ import subprocess
 import typing as t
 
 import pytest
-from running import Play, assert_all_is_there, boot, run_module, run_playbook, snapshot
+from pages import PLAYBOOKS
+from running import EPHEMERAL, Play, assert_all_is_there, boot, run_module, run_playbook, snapshot
 
 CONTAINERDS: dict[str, t.Any] = {"features": {"containerd-snapshotter": True}}
 DOCKERS: dict[str, t.Any] = {"features": {"containerd-snapshotter": False}}
@@ -62,7 +63,10 @@ def test_what_somebody_has_written_and_dockerd_has_read_again_is_pending(host: t
 
 
 def test_it_is_done_where_it_is_wanted_and_comes_back(host: t.Any, before: dict[str, t.Any]) -> None:
-    play = ask(host, CONTAINERDS, allow=True)
+    """As the page says it."""
+    (book,) = (one.text for one in PLAYBOOKS if one.page.stem == "image_store")
+    (EPHEMERAL / "page.yml").write_text(book)
+    play = run_playbook(host, str(EPHEMERAL / "page"), {}, group="docker_hosts")
     assert (play.failed, play.changed) == (False, 1), play.message
     assert (store(host), host.check_output("docker images --quiet")) == ("containerd overlayfs", "")
     assert ask(host, CONTAINERDS).changed == 0
