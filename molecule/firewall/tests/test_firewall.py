@@ -58,7 +58,6 @@ def rules(host: t.Any) -> str:
     return host.check_output("nft list table inet theirs && iptables-save | grep -v '^[#:]'")
 
 
-@pytest.mark.extra(but=("sysv",))
 def test_without_sources_everybody_reaches_it(host: t.Any, stranger: t.Any, before: dict[str, t.Any]) -> None:
     host.check_output("nft %s", THEIRS)
     play = listen(host, "")
@@ -105,7 +104,6 @@ def test_sources_are_let_in_without_a_restart(host: t.Any, stranger: t.Any, cont
     assert listen(host, f"{controller}\nfd00::/8\n").changed == 0
 
 
-@pytest.mark.extra(but=("sysv",))
 def test_an_address_more_is_guarded_when_it_opens(host: t.Any, stranger: t.Any, controller: str) -> None:
     play = listen(host, [controller], 2375, 2376)
     assert (play.failed, play.changed) == (False, 1), play.message
