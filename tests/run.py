@@ -47,14 +47,18 @@ LOOK = "systemctl is-system-running; systemctl list-jobs --no-legend; ps -o pid,
 SKIPPED = 77
 # Those that take longest begin first, so that none of them runs alone in the end.
 LONGEST = (
-    *("unit", "molecule:awx", "molecule:engine", "molecule:rolling", "molecule:upgrade", "molecule:report"),
+    *("unit", "molecule:awx", "molecule:engine", "molecule:rolling", "molecule:upgrade"),
     *("molecule:tls", "molecule:others_hosts", "faults", "molecule:options", "molecule:others_at_work", "molecule:crash", "molecule:firewall"),
     *("molecule:examples", "molecule:refusals", "molecule:local_socket", "molecule:sysv"),
 )
 # Their hosts wait for much of the time (for a container that has to stay up, an address that is late, a swarm) or do what a person does, one thing
 # after the other; nothing strikes meanwhile, so that they can bear a third beside them.
 ASIDE = tuple(
-    f"molecule:{name}" for name in ("data_root", "listen", "swarm", "containers", "containers_remote", "containers_flapping", "first_hour", "examples")
+    f"molecule:{name}"
+    for name in (
+        *("data_root", "listen", "swarm", "containers", "containers_remote", "containers_flapping", "first_hour", "examples"),
+        *("engine_repository", "owners", "report"),
+    )
 )
 
 
