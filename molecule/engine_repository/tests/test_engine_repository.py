@@ -73,7 +73,8 @@ def test_what_somebody_else_wrote_is_adopted_where_apt_does_nothing_any_more(hos
     uri, suite, component = MIRROR.split()
     mine = f"Types: deb\nURIs: {uri}/\nSuites: {suite}\nComponents: {component}\nSigned-By: /srv/docker/linux/debian/gpg\n"
     # No file of theirs is lost that has something else in it.
-    host.check_output(f"printf '%s\ndeb http://deb.debian.org/debian trixie non-free\n' 'deb {MIRROR}' >{LISTS}/more.list")
+    theirs = host.check_output("sed -n 's/ main$/ non-free/p' /etc/apt/sources.list")
+    host.check_output(f"printf '%s\n' 'deb {MIRROR}' %s >{LISTS}/more.list", "%s", theirs)
     host.check_output(f"printf '{mine}\n{other}' >{LISTS}/mine.sources")
     assert "Conflicting values" in host.run("apt-get update").stderr
     sources = host.check_output(f"tail -n +1 {LISTS}/*")
@@ -95,7 +96,8 @@ def test_what_somebody_else_wrote_is_adopted_where_apt_does_nothing_any_more(hos
         f"{LISTS}/{name}" for name in ("docker.list", "docker.sources", "mine.sources", "more.list")
     ]
     assert_apt_has_it_once(host)
-    assert host.file(f"{LISTS}/more.list").content_string == "deb http://deb.debian.org/debian trixie non-free\n"
+    assert theirs.endswith(" trixie non-free")
+    assert host.file(f"{LISTS}/more.list").content_string == theirs + "\n"
     assert host.file(f"{LISTS}/mine.sources").content_string.endswith(other)
     assert host.package("docker-ce").is_installed
     assert converge()[:2] == (True, {"trixie": 0})

@@ -23,7 +23,7 @@ from .command import Command, expand_specifiers, literal, parse_environment, spl
 from .launched import launched, program_of
 from .service import CONTAINERD, SERVICE, SOCKET, Service, complaint
 from .specifiers import specifiers_of
-from .unit import Unit
+from .unit import Unit, starts_another
 from .unsupported import not_installed
 
 # The transient unit of the worker.
@@ -221,7 +221,7 @@ class Systemd(Service):
         program = then.command.argv[0]
         if program != own and os.path.basename(program) == _PROGRAMS[SERVICE]:
             where = next(path for path, there in reversed(list(texts.items())) if unit_file.values([there], "Service", "ExecStart"))
-            raise DrydockError("unit-command", f"{where} starts {program}, and the packages that are asked for bring {own}.", f"Let it start {own}.")
+            raise starts_another(where, program, own)
         return then
 
     def _own_words(self, argv: list[str]) -> list[str]:

@@ -90,7 +90,7 @@ class Unit:
         before, after = (str(one.command.without(unit_file.places_of_keys(one.command.argv, dropped))) for one in (old, self))
         program, then = old.command.argv[0], self.command.argv[0]
         if lines[-1] != before and Command.of(lines[-1]).argv[0] == program != then:
-            raise DrydockError("unit-command", f"{name} starts {program}, and the packages that are asked for bring {then}.", f"Let it start {then}.")
+            raise starts_another(name, program, then)
         return drop_in.replace(f"ExecStart={before}\n", f"ExecStart={after}\n")
 
     def values(self, section: str, key: str, ours: t.Mapping[str, str]) -> list[str]:
@@ -129,6 +129,11 @@ class Unit:
                 yield os.path.join(directory, os.path.basename(self.fragment) + ".d", name), self.ours.get(name), drop_ins.get(name)
 
 
+def starts_another(where: str, program: str, brought: str) -> DrydockError:
+    """What to say of a drop-in or unit whose program goes with the packages that bring another one in its place."""
+    return DrydockError("unit-command", f"{where} starts {program}, and the packages that are asked for bring {brought}.", f"Let it start {brought}.")
+
+
 def _command(texts: t.Iterable[str]) -> Command:
     lines = unit_file.values(texts, "Service", "ExecStart")
     if not lines:
@@ -136,4 +141,4 @@ def _command(texts: t.Iterable[str]) -> Command:
     return Command.of(lines[-1])
 
 
-__all__ = ("Unit",)
+__all__ = ("Unit", "starts_another")
